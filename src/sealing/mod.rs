@@ -1,1 +1,4 @@
 //! Stub.
+
+#[cfg(feature = "flet-encrypted")]
+pub mod flet;
