@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::actors::gate::Health;
 use crate::actors::lifetimes::{Lifetimes, spans};
 use crate::actors::session::Known;
@@ -13,7 +15,7 @@ use crate::ledger::{
     AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Settled, Urgency,
 };
 use crate::model::{BootTime, ReuseClass, SessionKey, Timestamp, TokenError, Unavailable};
-use crate::oauth::{self, Granted, RequestError};
+use crate::oauth::{self, Granted, RequestError, TokenAnswer};
 use crate::store::{At, Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStoreError, Session};
 use crate::timing::{self, Activity, Backoff, Chance};
 
@@ -310,7 +312,7 @@ impl Exchange<'_> {
         let lifetimes =
             Lifetimes::of_answer(&granted.answer, &token, provider, (clock.now(), elapsed));
         let spans = spans(lifetimes, &self.shared.options.policy, self.key, redeem.base + 1);
-        (PlainTokens { token, extra: granted.answer.members(), spans }, lifetimes)
+        (PlainTokens { token, extra: members(&granted.answer), spans }, lifetimes)
     }
 
     fn committed(
@@ -418,6 +420,15 @@ impl Exchange<'_> {
         );
         tokio::time::sleep(pause).await;
     }
+}
+
+/// What the answer held beside the tokens, the id token among it.
+fn members(answer: &TokenAnswer) -> Map<String, Value> {
+    let mut members = answer.extra.clone();
+    if let Some(id_token) = &answer.id_token {
+        members.insert("id_token".to_owned(), Value::from(id_token.expose()));
+    }
+    members
 }
 
 fn health(result: &Result<Granted, RequestError>) -> Health {
