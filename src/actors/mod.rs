@@ -19,8 +19,25 @@ pub(crate) use self::gate::GateOptions;
 pub(crate) use self::host::{Host, HostError};
 pub(crate) use self::lifetimes::{Lifetimes, spans};
 pub(crate) use self::registry::Registry;
-pub(crate) use self::scheduler::SchedulerOptions;
-pub(crate) use self::session::{Known, Want, store_failure};
+pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};
+pub(crate) use self::session::{Freshness, Known, Want, store_failure};
 pub(crate) use self::shared::{ProviderEntry, Shared, SharedOptions};
 pub(crate) use self::supervisor::Supervisor;
 pub(crate) use self::task_kind::TaskKind;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use self::scheduler::Command;
+
+/// Starts what runs beside the actors: scheduler and sweeper.
+pub(crate) fn start_background(
+    supervisor: &Supervisor,
+    scheduling: SchedulerOptions,
+    commands: mpsc::Receiver<Command>,
+) {
+    let shared = supervisor.shared();
+    shared.spawn(TaskKind::Scheduler, scheduler::run(supervisor.clone(), scheduling, commands));
+    shared.spawn(TaskKind::Sweeper, sweeper::run(Arc::clone(shared)));
+}

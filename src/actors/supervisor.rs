@@ -7,7 +7,7 @@ use actix::{Actor, Addr, Handler, MailboxError, Message};
 use tokio::sync::oneshot;
 
 use crate::actors::host::Arbiters;
-use crate::actors::session::{GetToken, SessionActor, Want};
+use crate::actors::session::{GetToken, Known, Present, SessionActor, Want};
 use crate::actors::shared::Shared;
 use crate::model::{SessionKey, Snapshot, TokenError, Unavailable};
 
@@ -77,15 +77,10 @@ impl Supervisor {
         self.actor(key).do_send(message);
     }
 
-    /// Tells the session's actor, if one runs.
-    pub(crate) fn tell_running<M>(&self, key: &SessionKey, message: M)
-    where
-        M: Message<Result = ()> + Send + 'static,
-        SessionActor: Handler<M>,
-        <SessionActor as Actor>::Context: ToEnvelope<SessionActor, M>,
-    {
+    /// Tells the session's actor, if one runs, that the session was changed from outside.
+    pub(crate) fn replaced(&self, key: &SessionKey, known: Option<Known>) {
         if let Some(actor) = self.shared.registry.running(key) {
-            actor.do_send(message);
+            actor.do_send(Present(known.map(Box::new)));
         }
     }
 }

@@ -13,8 +13,6 @@ pub(crate) enum TaskKind {
     Exchange,
     /// One read of a session's record. At shutdown: is waited for.
     Load,
-    /// Asks a hive that was dropped without `shutdown` to let its store go. Ends by itself.
-    Farewell,
 }
 
 impl TaskKind {
@@ -25,7 +23,6 @@ impl TaskKind {
             Self::Sweeper => "sweeper",
             Self::Exchange => "exchange",
             Self::Load => "load",
-            Self::Farewell => "farewell",
         }
     }
 

@@ -1,1 +1,19 @@
-//! Stub.
+//! [`TokenHive`]: the handle everyone holds, its builder, and the seed's own surface.
+
+mod authorization_service;
+mod builder;
+mod describe;
+mod error;
+mod login;
+mod request;
+mod restore;
+mod token_hive;
+
+pub use self::authorization_service::{AuthorizationService, ServiceOptions};
+pub use self::builder::{BuildError, HiveBuilder};
+pub use self::describe::{SessionInfo, SessionState};
+pub use self::error::{LoginError, LoginFault, RestoreError};
+pub use self::login::{LoggedIn, Login, LoginRequest};
+pub use self::request::TokenRequest;
+pub use self::restore::{RestoreOptions, Restored};
+pub use self::token_hive::TokenHive;

@@ -103,6 +103,9 @@ pub enum Misconfigured {
     /// No provider of that id was given to the builder.
     #[error("provider {0} is not configured; add it to the builder")]
     UnknownProvider(ProviderId),
+    /// The name given is no provider's.
+    #[error("there is no provider named {0:?}; add it to the builder or correct the name")]
+    NoSuchProvider(String),
     /// The provider does not accept the client or its request.
     #[error("the provider does not accept this client: {error}{}", described(description.as_deref()))]
     Client {

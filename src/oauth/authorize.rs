@@ -103,7 +103,7 @@ pub fn authorize(
 }
 
 /// The caller's, the provider's, the user's and the groups' scopes in this order, each once.
-fn scopes(provider: &Provider, wanted: &ScopeRequest<'_>) -> Vec<String> {
+pub fn scopes(provider: &Provider, wanted: &ScopeRequest<'_>) -> Vec<String> {
     let user = if wanted.fetch_user { provider.user_scopes() } else { &[] };
     let groups = if wanted.fetch_groups { provider.group_scopes() } else { &[] };
     let mut all: Vec<String> = Vec::new();

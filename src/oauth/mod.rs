@@ -13,7 +13,7 @@ mod userinfo;
 mod scripted_server;
 
 pub use self::answer::{RequestError, TokenAnswer};
-pub use self::authorize::{AuthorizationRequest, AuthorizeError, ScopeRequest, authorize};
+pub use self::authorize::{AuthorizationRequest, AuthorizeError, ScopeRequest, authorize, scopes};
 pub use self::callback::{CallbackError, CallbackQuery};
 pub use self::http::{HttpClient, HttpOptions, HttpSetupError, Proxy, RawAnswer};
 pub use self::provider::{

@@ -160,6 +160,10 @@ impl SessionStore for MemoryStore {
         Ok(At { now, reply: claimed })
     }
 
+    fn outlives_process(&self) -> bool {
+        false
+    }
+
     async fn put_login(
         &self,
         digest: &str,

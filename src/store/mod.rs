@@ -96,6 +96,11 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Applies [`crate::ledger::take_login`].
     async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError>;
 
+    /// True if sessions are still there when the process is gone, so that the keys must be as well.
+    fn outlives_process(&self) -> bool {
+        true
+    }
+
     /// Waits until everything acknowledged is as durable as the store makes it, and lets go of it.
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::ledger::{
-    AttemptId, Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Fail, FailReply, Grant,
+    AttemptId, Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Grant,
     NewTokens, Put, PutReply, Record, Sealed, Settled, TakenLogin,
 };
 use crate::model::{OAuthToken, ProviderId, Secret, SessionKey, Timestamp, User};
@@ -114,6 +114,11 @@ impl SealedStore {
             None => Opened::Absent,
         };
         Ok(At { now, reply })
+    }
+
+    /// Everything kept under `key`, sealed as it is.
+    pub(crate) async fn entry(&self, key: &SessionKey) -> Outcome<At<Entry>> {
+        Ok(self.within(self.inner.load(key)).await?)
     }
 
     pub(crate) async fn begin(&self, key: &SessionKey, request: Begin) -> Outcome<At<Begun>> {

@@ -7,7 +7,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 use crate::actors::scheduler::RefreshLimits;
 use crate::actors::session::exchange;
 use crate::actors::session::messages::{
-    Exchanged, GetToken, Loaded, Passivate, Present, RefreshDue, TokenReply, Want,
+    Exchanged, Freshness, GetToken, Loaded, Passivate, Present, RefreshDue, TokenReply, Want,
 };
 use crate::actors::session::outcome::LoadOutcome;
 use crate::actors::session::state::{Reason, State, Step, Work};
@@ -105,7 +105,10 @@ impl SessionActor {
         }
     }
 
-    fn serve(&mut self, now: BootTime, waiter: Waiter) {
+    fn serve(&mut self, now: BootTime, mut waiter: Waiter) {
+        if let (Freshness::Newest, Some(version)) = (waiter.want.freshness, self.state.version()) {
+            waiter.want.freshness = Freshness::NewerThan(version);
+        }
         match self.state.on_get(now, &waiter.want, waiter.baseline) {
             Step::Answer(snapshot) => drop(waiter.reply.send(Ok(snapshot))),
             Step::AnswerAndRefresh(snapshot) => {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
-
 use crate::actors::gate::Health;
 use crate::actors::lifetimes::{Lifetimes, spans};
 use crate::actors::session::Known;
@@ -15,7 +13,7 @@ use crate::ledger::{
     AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Settled, Urgency,
 };
 use crate::model::{BootTime, ReuseClass, SessionKey, Timestamp, TokenError, Unavailable};
-use crate::oauth::{self, Granted, RequestError, TokenAnswer};
+use crate::oauth::{self, Granted, RequestError};
 use crate::store::{At, Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStoreError, Session};
 use crate::timing::{self, Activity, Backoff, Chance};
 
@@ -312,7 +310,7 @@ impl Exchange<'_> {
         let lifetimes =
             Lifetimes::of_answer(&granted.answer, &token, provider, (clock.now(), elapsed));
         let spans = spans(lifetimes, &self.shared.options.policy, self.key, redeem.base + 1);
-        (PlainTokens { token, extra: members(&granted.answer), spans }, lifetimes)
+        (PlainTokens { token, extra: granted.answer.members(), spans }, lifetimes)
     }
 
     fn committed(
@@ -420,15 +418,6 @@ impl Exchange<'_> {
         );
         tokio::time::sleep(pause).await;
     }
-}
-
-/// What the answer held beside the tokens, the id token among it.
-fn members(answer: &TokenAnswer) -> Map<String, Value> {
-    let mut members = answer.extra.clone();
-    if let Some(id_token) = &answer.id_token {
-        members.insert("id_token".to_owned(), Value::from(id_token.expose()));
-    }
-    members
 }
 
 fn health(result: &Result<Granted, RequestError>) -> Health {

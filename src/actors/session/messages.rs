@@ -16,10 +16,21 @@ use crate::model::{BootTime, Snapshot, TokenError};
 pub(crate) struct Want {
     /// It must live at least this long.
     pub(crate) min_validity: Duration,
-    /// It must be newer than this version; `None` if any will do.
-    pub(crate) newer_than: Option<u64>,
+    /// How new it must be.
+    pub(crate) freshness: Freshness,
     /// The caller waits until then.
     pub(crate) deadline: BootTime,
+}
+
+/// How new a token must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// Any valid one.
+    Any,
+    /// Newer than the one that stands when the request arrives.
+    Newest,
+    /// Newer than this version.
+    NewerThan(u64),
 }
 
 /// What a waiting caller gets.

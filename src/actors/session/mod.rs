@@ -11,5 +11,5 @@ mod tests;
 
 pub(crate) use self::actor::SessionActor;
 pub(crate) use self::known::Known;
-pub(crate) use self::messages::{GetToken, Passivate, Present, RefreshDue, Want};
+pub(crate) use self::messages::{Freshness, GetToken, Passivate, Present, RefreshDue, Want};
 pub(crate) use self::outcome::store_failure;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::actors::session::known::Condition;
-use crate::actors::session::messages::Want;
+use crate::actors::session::messages::{Freshness, Want};
 use crate::actors::session::outcome::{ExchangeOutcome, LoadOutcome};
 use crate::actors::session::Known;
 use crate::model::{BootTime, NeedsLogin, Snapshot, TokenError, Unavailable};
@@ -234,7 +234,12 @@ impl State {
 }
 
 fn satisfies(snapshot: &Snapshot, now: BootTime, want: &Want, baseline: Option<u64>) -> bool {
-    if !snapshot.is_valid(now) || want.newer_than.is_some_and(|seen| snapshot.version() <= seen) {
+    let new_enough = match want.freshness {
+        Freshness::Any => true,
+        Freshness::Newest => false,
+        Freshness::NewerThan(seen) => snapshot.version() > seen,
+    };
+    if !snapshot.is_valid(now) || !new_enough {
         return false;
     }
     let lives_long_enough = snapshot.expires().since(now) >= want.min_validity;

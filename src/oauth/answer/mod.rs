@@ -40,6 +40,15 @@ pub struct TokenAnswer {
 }
 
 impl TokenAnswer {
+    /// What came beside the tokens, the id token among it: to be kept, sealed.
+    pub(crate) fn members(&self) -> Map<String, Value> {
+        let mut members = self.extra.clone();
+        if let Some(id_token) = &self.id_token {
+            members.insert("id_token".to_owned(), Value::from(id_token.expose()));
+        }
+        members
+    }
+
     /// The token this answer makes of `previous`, which a refresh passes and a login does not.
     ///
     /// What a refresh answer leaves out stays as it was: the refresh token (RFC 6749 §6), the scope

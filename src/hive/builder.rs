@@ -1,0 +1,248 @@
+//! Configures and starts a hive.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::actors::{
+    self, GateOptions, Host, ProviderEntry, Registry, SchedulerHandle, SchedulerOptions, Shared,
+    SharedOptions, Supervisor,
+};
+use crate::hive::TokenHive;
+use crate::ledger::NodeId;
+use crate::model::{Clock, ProviderId, SystemClock};
+use crate::oauth::{HttpClient, HttpOptions, HttpSetupError, ProviderBuilder, ProviderError};
+use crate::sealing::Keyring;
+use crate::store::{MemoryStore, SealedStore, SessionStore};
+use crate::timing::{Backoff, RefreshPolicy};
+
+/// Configures a [`TokenHive`]. Every option has a default that suits a server of ordinary size.
+#[must_use]
+pub struct HiveBuilder {
+    providers: Vec<ProviderBuilder>,
+    store: Option<Arc<dyn SessionStore>>,
+    keyring: Option<Keyring>,
+    clock: Arc<dyn Clock>,
+    http: HttpOptions,
+    policy: RefreshPolicy,
+    backoff: Backoff,
+    concurrency: usize,
+    idle: Duration,
+    login_ttl: Duration,
+    store_deadline: Duration,
+    poll_every: Duration,
+    max_waiters: usize,
+    actor_threads: usize,
+}
+
+impl HiveBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            providers: Vec::new(),
+            store: None,
+            keyring: None,
+            clock: Arc::new(SystemClock),
+            http: HttpOptions::default(),
+            policy: RefreshPolicy::default(),
+            backoff: Backoff::default(),
+            concurrency: 32,
+            idle: Duration::from_secs(600),
+            login_ttl: Duration::from_secs(600),
+            store_deadline: Duration::from_millis(500),
+            poll_every: Duration::from_secs(10),
+            max_waiters: 10_000,
+            actor_threads: 2,
+        }
+    }
+
+    /// Adds a provider, usually from [`catalogue`](crate::oauth::catalogue).
+    pub fn provider(mut self, provider: ProviderBuilder) -> Self {
+        self.providers.push(provider);
+        self
+    }
+
+    /// Where sessions are kept. Default: a [`MemoryStore`], which forgets them with the process.
+    pub fn store(mut self, store: impl SessionStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The keys that seal what leaves the process. Needed with any store that outlives the process.
+    pub fn keyring(mut self, keyring: Keyring) -> Self {
+        self.keyring = Some(keyring);
+        self
+    }
+
+    /// Where time comes from. Default: the machine's clocks.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How providers are reached: connect timeout and proxy.
+    pub fn http(mut self, options: HttpOptions) -> Self {
+        self.http = options;
+        self
+    }
+
+    /// How early tokens are refreshed. Default: at 60 to 75 % of their lifetime.
+    pub fn refresh_policy(mut self, policy: RefreshPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How long to wait after failures. Default: 1 s to 5 min, doubling, with full jitter.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Requests in flight at each provider at the same time. Default 32.
+    pub fn concurrent_exchanges(mut self, limit: usize) -> Self {
+        self.concurrency = limit;
+        self
+    }
+
+    /// A session's actor without work for this long is passivated. Default 10 min.
+    pub fn passivate_after(mut self, idle: Duration) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// How long a login may take. Default 10 min.
+    pub fn login_ttl(mut self, ttl: Duration) -> Self {
+        self.login_ttl = ttl;
+        self
+    }
+
+    /// How long one call to the store may take. Default 500 ms.
+    pub fn store_deadline(mut self, deadline: Duration) -> Self {
+        self.store_deadline = deadline;
+        self
+    }
+
+    /// How often the store is asked which sessions are due. Default 10 s.
+    pub fn poll_every(mut self, span: Duration) -> Self {
+        self.poll_every = span;
+        self
+    }
+
+    /// Callers that may wait for one session at the same time. Default 10,000.
+    pub fn max_waiters(mut self, limit: usize) -> Self {
+        self.max_waiters = limit;
+        self
+    }
+
+    /// Threads that sessions' actors live on. Default 2.
+    pub fn actor_threads(mut self, threads: usize) -> Self {
+        self.actor_threads = threads;
+        self
+    }
+
+    /// Starts the hive on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] names what is missing or wrong.
+    pub async fn start(self) -> Result<TokenHive, BuildError> {
+        let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        let store: Arc<dyn SessionStore> = match &self.store {
+            Some(store) => Arc::clone(store),
+            None => Arc::new(MemoryStore::with_clock(Arc::clone(&self.clock))),
+        };
+        let keyring = match &self.keyring {
+            Some(keyring) => keyring.clone(),
+            None if store.outlives_process() => return Err(BuildError::MissingKeyring),
+            None => Keyring::generate(),
+        };
+        let scheduling = self.scheduling();
+        let (scheduler, commands) = SchedulerHandle::new(scheduling.horizon);
+        let shared = Arc::new(Shared {
+            providers: ArcSwap::from_pointee(self.build_providers()?),
+            http: HttpClient::new(&self.http, Arc::clone(&self.clock))?,
+            store: SealedStore::new(store, keyring, self.store_deadline),
+            registry: Registry::new(),
+            scheduler,
+            node: node_id(),
+            options: self.shared_options(),
+            clock: self.clock,
+            runtime,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        });
+        let host =
+            Host::start(self.actor_threads).map_err(|error| BuildError::Threads(error.to_string()))?;
+        let supervisor = Supervisor::new(shared, host.arbiters());
+        actors::start_background(&supervisor, scheduling, commands);
+        Ok(TokenHive::assemble(supervisor, host, self.login_ttl))
+    }
+
+    fn build_providers(&self) -> Result<HashMap<ProviderId, Arc<ProviderEntry>>, BuildError> {
+        let options = GateOptions { concurrency: self.concurrency };
+        let mut providers = HashMap::new();
+        for builder in &self.providers {
+            let provider = builder.clone().build()?;
+            let id = provider.id().clone();
+            let entry = Arc::new(ProviderEntry::new(provider, options));
+            if providers.insert(id.clone(), entry).is_some() {
+                return Err(BuildError::ProviderTwice(id));
+            }
+        }
+        Ok(providers)
+    }
+
+    fn scheduling(&self) -> SchedulerOptions {
+        SchedulerOptions {
+            poll_every: self.poll_every,
+            horizon: self.poll_every * 2,
+            visibility: Duration::from_secs(30).max(self.poll_every * 3),
+            // More than the gates admit, so that they are never idle while sessions are due.
+            concurrency: self.concurrency.saturating_mul(self.providers.len().max(1)).max(32) * 2,
+        }
+    }
+
+    fn shared_options(&self) -> SharedOptions {
+        SharedOptions {
+            policy: self.policy,
+            backoff: self.backoff,
+            send_within: Duration::from_secs(2),
+            max_waiters: self.max_waiters,
+            idle: self.idle,
+        }
+    }
+}
+
+/// A store on one machine has one node; each run of it is an incarnation.
+fn node_id() -> NodeId {
+    let mut incarnation = [0; 8];
+    aws_lc_rs::rand::fill(&mut incarnation).expect("the operating system gives random bytes");
+    NodeId { name: "local".to_owned(), incarnation: u64::from_ne_bytes(incarnation) }
+}
+
+/// Why a hive could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A provider's settings are not usable.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// Two providers have the same id.
+    #[error("provider {0} was given twice; set another id on one of them")]
+    ProviderTwice(ProviderId),
+    /// The store outlives the process, so its keys must too.
+    #[error("the store outlives the process and needs a keyring; pass one, for example Keyring::from_env")]
+    MissingKeyring,
+    /// The HTTP client could not be made.
+    #[error(transparent)]
+    Http(#[from] HttpSetupError),
+    /// Not called from within a tokio runtime.
+    #[error("start must be called on a tokio runtime")]
+    NoRuntime,
+    /// The actor threads could not be started.
+    #[error("{0}")]
+    Threads(String),
+}

@@ -1,0 +1,294 @@
+//! Logins: from authorization URL to stored tokens.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::actors::{
+    Known, Lifetimes, ProviderEntry, Shared, Supervisor, TaskKind, spans, store_failure,
+};
+use crate::hive::{LoginError, LoginFault, TokenHive};
+use crate::model::{Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, User};
+use crate::oauth::{self, CallbackQuery, Profile, ScopeRequest, UserError};
+use crate::store::{PendingLogin, PlainTokens, SealedStoreError, Session};
+
+/// How long tokens that exist nowhere else are offered to a store that does not answer.
+const STORE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a login asks for.
+#[derive(Debug, Clone)]
+pub struct LoginRequest {
+    provider: String,
+    scope: Vec<String>,
+    params: Vec<(String, String)>,
+    fetch_user: bool,
+    fetch_groups: bool,
+}
+
+impl LoginRequest {
+    /// A login at the provider of that id.
+    pub fn provider(id: impl Into<String>) -> Self {
+        Self {
+            provider: id.into(),
+            scope: Vec::new(),
+            params: Vec::new(),
+            fetch_user: false,
+            fetch_groups: false,
+        }
+    }
+
+    /// Adds scopes, parted by spaces. The provider's own are added to them, each once.
+    #[must_use]
+    pub fn scope(mut self, scope: impl AsRef<str>) -> Self {
+        self.scope.extend(scope.as_ref().split_whitespace().map(str::to_owned));
+        self
+    }
+
+    /// Adds a parameter to the authorization URL.
+    #[must_use]
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.params.push((name.into(), value.into()));
+        self
+    }
+
+    /// Asks for the user's scopes, and fetches the user after the login.
+    #[must_use]
+    pub fn fetch_user(mut self) -> Self {
+        self.fetch_user = true;
+        self
+    }
+
+    /// Asks for the groups' scopes, and fetches user and groups after the login.
+    #[must_use]
+    pub fn fetch_groups(mut self) -> Self {
+        self.fetch_groups = true;
+        self
+    }
+}
+
+/// A login that was begun. Send the browser to its URL.
+#[derive(Clone)]
+pub struct Login {
+    /// Where to send the browser.
+    pub authorization_url: String,
+    /// What the callback will bring back. Keep it in the browser's session to see that the same browser
+    /// returns (RFC 6749 §10.12).
+    pub state: Secret,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").finish_non_exhaustive()
+    }
+}
+
+/// A login that was finished: its tokens are stored.
+#[derive(Debug, Clone)]
+pub struct LoggedIn {
+    /// The session it belongs to.
+    pub key: SessionKey,
+    /// Its access token.
+    pub token: Arc<Snapshot>,
+    /// The user, if asked for and told.
+    pub user: Option<User>,
+    /// Why user or groups could not be fetched. The session is logged in all the same.
+    pub user_error: Option<UserError>,
+}
+
+impl TokenHive {
+    /// Begins a login: draws state and PKCE verifier, stores them (once usable, for 10 min unless set
+    /// otherwise) and returns the address to send the browser to.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError`] for an unknown provider, a reserved parameter, or a store that does not answer.
+    pub async fn begin_login(
+        &self,
+        key: &SessionKey,
+        request: LoginRequest,
+    ) -> Result<Login, LoginError> {
+        let shared = self.shared();
+        let entry = find(shared, &request.provider)?;
+        let wanted = ScopeRequest {
+            scope: &request.scope,
+            fetch_user: request.fetch_user || request.fetch_groups,
+            fetch_groups: request.fetch_groups,
+            params: &request.params,
+        };
+        let authorization = oauth::authorize(&entry.provider, &wanted)?;
+        let pending = PendingLogin {
+            key: key.clone(),
+            provider: entry.provider.id().clone(),
+            verifier: authorization.verifier,
+            nonce: authorization.nonce,
+            scope: authorization.scope,
+            fetch_user: request.fetch_user,
+            fetch_groups: request.fetch_groups,
+        };
+        let ttl = self.inner.login_ttl;
+        let stored = shared.store.put_login(&authorization.state, &pending, ttl).await;
+        stored.map_err(|error| LoginError::from(store_failure(&error)))?;
+        Ok(Login { authorization_url: authorization.url, state: authorization.state })
+    }
+
+    /// Finishes the login that `callback` answers: exchanges the code, stores the tokens, then fetches
+    /// user and groups if they were asked for. Exactly one caller finishes a login; a code is never
+    /// sent twice. Dropping the future does not lose the tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`LoginError`], sorted by what to do next. An error never harms a session that stood before.
+    pub async fn complete_login(&self, callback: &CallbackQuery) -> Result<LoggedIn, LoginError> {
+        let shared = self.shared();
+        let pending = match shared.store.take_login(&callback.state).await {
+            Ok(Ok(pending)) => pending,
+            Ok(Err(refusal)) => return Err(LoginError::taken(&refusal)),
+            Err(error) => return Err(store_failure(&error).into()),
+        };
+        let entry = find(shared, pending.provider.as_str())?;
+        callback
+            .check_issuer(&entry.provider)
+            .map_err(|fault| LoginError::again(LoginFault::Callback(fault)))?;
+        if let Some(error) = &callback.error {
+            let description = callback.error_description.clone();
+            return Err(LoginError::Refused { error: error.clone(), description });
+        }
+        let Some(code) = callback.code.clone() else {
+            return Err(LoginError::again(LoginFault::UnknownState));
+        };
+        let finish = Finish { supervisor: self.inner.supervisor.clone(), entry, pending };
+        finish.detached(code).await
+    }
+}
+
+/// The provider named in a request.
+pub(crate) fn find(shared: &Shared, name: &str) -> Result<Arc<ProviderEntry>, LoginError> {
+    let unknown = || {
+        let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+        LoginError::Misconfigured { reason: Misconfigured::NoSuchProvider(shown) }
+    };
+    let id = ProviderId::new(name).map_err(|_| unknown())?;
+    shared.provider(&id).map_err(|_| LoginError::unknown_provider(&id))
+}
+
+/// The second half of a login.
+struct Finish {
+    supervisor: Supervisor,
+    entry: Arc<ProviderEntry>,
+    pending: PendingLogin,
+}
+
+impl Finish {
+    /// Runs to its end even if the caller goes away: a code is spent once it is sent.
+    async fn detached(self, code: Secret) -> Result<LoggedIn, LoginError> {
+        let (done, result) = tokio::sync::oneshot::channel();
+        let shared = Arc::clone(self.supervisor.shared());
+        shared.spawn(TaskKind::Exchange, async move {
+            // A caller that went away does not want to know.
+            let _ = done.send(self.run(&code).await);
+        });
+        result.await.unwrap_or_else(|_| {
+            let detail = "the exchange was interrupted".to_owned();
+            Err(LoginError::again(LoginFault::InDoubt { detail }))
+        })
+    }
+
+    async fn run(&self, code: &Secret) -> Result<LoggedIn, LoginError> {
+        let shared = self.supervisor.shared();
+        let sent_at = shared.clock.boot();
+        let provider = &self.entry.provider;
+        let granted =
+            oauth::exchange_code(&shared.http, provider, code, &self.pending.verifier).await?;
+        let mut answer = granted.answer;
+        if answer.scope.is_none() && !self.pending.scope.is_empty() {
+            answer.scope = Some(self.pending.scope.clone()); // RFC 6749 §5.1: as requested.
+        }
+        let token = answer.token(granted.sent_at, None);
+        let elapsed = shared.clock.boot().since(sent_at);
+        let now = shared.clock.now();
+        let lifetimes = Lifetimes::of_answer(&answer, &token, provider, (now, elapsed));
+        let access_token = token.access_token.clone();
+        let spans = spans(lifetimes, &shared.options.policy, &self.pending.key, 0);
+        let tokens = PlainTokens { token, extra: answer.members(), spans };
+        let known = store(&self.supervisor, &self.pending.key, provider.id(), &tokens).await?;
+        let (user, user_error) = self.profile(&access_token, &known).await;
+        Ok(LoggedIn { key: self.pending.key.clone(), token: known.snapshot, user, user_error })
+    }
+
+    async fn profile(
+        &self,
+        access_token: &Secret,
+        known: &Known,
+    ) -> (Option<User>, Option<UserError>) {
+        if !self.pending.fetch_user && !self.pending.fetch_groups {
+            return (None, None);
+        }
+        let generation = known.snapshot.generation();
+        let fetch = Fetch {
+            shared: self.supervisor.shared(),
+            entry: &self.entry,
+            key: &self.pending.key,
+            groups: self.pending.fetch_groups,
+        };
+        fetch.run(access_token, generation).await
+    }
+}
+
+/// Fetches user and groups of a session and stores them.
+pub(crate) struct Fetch<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) entry: &'a ProviderEntry,
+    pub(crate) key: &'a SessionKey,
+    pub(crate) groups: bool,
+}
+
+impl Fetch<'_> {
+    pub(crate) async fn run(
+        &self,
+        access_token: &Secret,
+        generation: u64,
+    ) -> (Option<User>, Option<UserError>) {
+        let provider = &self.entry.provider;
+        let fetched =
+            oauth::fetch_user(&self.shared.http, provider, access_token, self.groups).await;
+        let Profile { user, groups_error } = match fetched {
+            Ok(Some(profile)) => profile,
+            Ok(None) => return (None, None),
+            Err(error) => return (None, Some(error)),
+        };
+        if let Err(error) = self.shared.store.set_profile(self.key, generation, &user).await {
+            tracing::warn!(session = %self.key, %error, "the user of {} is not stored: {error}", self.key);
+        }
+        (Some(user), groups_error)
+    }
+}
+
+/// Stores the tokens of a new grant and shows them to readers. They exist nowhere else, so a store that
+/// does not answer is asked for a while.
+pub(crate) async fn store(
+    supervisor: &Supervisor,
+    key: &SessionKey,
+    provider: &ProviderId,
+    tokens: &PlainTokens,
+) -> Result<Known, TokenError> {
+    let shared = supervisor.shared();
+    let give_up = shared.clock.boot() + STORE_PATIENCE;
+    let session: Session = loop {
+        match shared.store.put(key, provider, tokens).await {
+            Ok(session) => break session,
+            Err(error @ SealedStoreError::Store(_)) if shared.clock.boot() < give_up => {
+                tracing::warn!(session = %key, %error, "the login of {key} is not stored yet: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(store_failure(&error)),
+        }
+    };
+    let known = Known::of(&session, shared.clock.boot(), &shared.options.policy);
+    shared.registry.publish(key, &known.snapshot);
+    shared.registry.note_read(key, shared.clock.boot());
+    supervisor.replaced(key, Some(known.clone()));
+    if let Some(due_in) = tokens.spans.due_in {
+        shared.scheduler.schedule(key, due_in);
+    }
+    Ok(known)
+}

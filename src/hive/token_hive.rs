@@ -1,0 +1,227 @@
+//! The handle: hot reads first, everything else through the session's actor.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::actors::{Freshness, Host, Shared, Supervisor, Want, store_failure};
+use crate::hive::{AuthorizationService, HiveBuilder, ServiceOptions, TokenRequest};
+use crate::model::{
+    NeedsLogin, OAuthToken, ProviderId, SessionKey, Snapshot, TokenError, Unavailable, User,
+};
+use crate::oauth::Provider;
+use crate::store::{At, Opened, Session};
+
+/// How long [`TokenHive::shutdown`] waits for exchanges in flight.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Keeps sessions alive and hands out their tokens. Cheap to clone; all clones are one hive.
+///
+/// Call [`TokenHive::shutdown`] before the runtime ends: it waits for exchanges in flight. A hive that
+/// is merely dropped stops at once, and an exchange in flight is then resolved at the next start.
+#[derive(Clone)]
+pub struct TokenHive {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) login_ttl: Duration,
+    host: Mutex<Option<Host>>,
+}
+
+impl TokenHive {
+    /// Starts configuring a hive.
+    pub fn builder() -> HiveBuilder {
+        HiveBuilder::new()
+    }
+
+    pub(crate) fn assemble(supervisor: Supervisor, host: Host, login_ttl: Duration) -> Self {
+        let host = Mutex::new(Some(host));
+        Self { inner: Arc::new(Inner { supervisor, login_ttl, host }) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        self.inner.supervisor.shared()
+    }
+
+    /// A valid access token of the session.
+    ///
+    /// While one is cached beyond its margin this is a look-up in a map: no message, no network, no
+    /// allocation. Otherwise the session's actor is asked; any number of waiting callers share one
+    /// refresh, and a valid token is handed out even if the provider or the store is down.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`]: wait (with a hint), log in again, or fix the configuration.
+    pub async fn token(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
+        let shared = self.shared();
+        match shared.registry.fresh(key, shared.clock.boot()) {
+            Some(snapshot) => Ok(snapshot),
+            None => Box::pin(self.ask(key, TokenRequest::new())).await,
+        }
+    }
+
+    /// A token that meets `request`.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenHive::token`]; [`Unavailable::Deadline`] when the request's deadline passes first.
+    pub async fn token_with(
+        &self,
+        key: &SessionKey,
+        request: TokenRequest,
+    ) -> Result<Arc<Snapshot>, TokenError> {
+        let shared = self.shared();
+        let now = shared.clock.boot();
+        let cached = shared.registry.fresh(key, now).filter(|snapshot| {
+            !request.newest && snapshot.expires().since(now) >= request.min_validity
+        });
+        match cached {
+            Some(snapshot) => Ok(snapshot),
+            None => self.ask(key, request).await,
+        }
+    }
+
+    /// Refreshes the session now, whatever its token's age.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenHive::token`].
+    pub async fn refresh(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
+        self.ask(key, TokenRequest::new().force()).await
+    }
+
+    async fn ask(
+        &self,
+        key: &SessionKey,
+        request: TokenRequest,
+    ) -> Result<Arc<Snapshot>, TokenError> {
+        let freshness = if request.newest { Freshness::Newest } else { Freshness::Any };
+        let want = Want {
+            min_validity: request.min_validity,
+            freshness,
+            deadline: self.shared().clock.boot() + request.deadline,
+        };
+        tokio::time::timeout(request.deadline, self.inner.supervisor.ask(key, want))
+            .await
+            .unwrap_or_else(|_| {
+                let soon = Some(Duration::from_secs(1));
+                Err(TokenError::unavailable(Unavailable::Deadline, soon))
+            })
+    }
+
+    /// The session's whole token in Flet's form, refresh token included: fresh, and fit for saving.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenHive::token`].
+    pub async fn saved_token(&self, key: &SessionKey) -> Result<OAuthToken, TokenError> {
+        self.token(key).await?;
+        let Some(session) = self.load(key).await? else {
+            return Err(TokenError::needs_login(NeedsLogin::NoSession));
+        };
+        let store = &self.shared().store;
+        let mut token = session.token;
+        token.refresh_token =
+            store.open_refresh(key, &session.record).map_err(|error| store_failure(&error))?;
+        Ok(token)
+    }
+
+    /// The user as fetched at login or restore; `None` if the user was not fetched or there is no session.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Unavailable`] or [`TokenError::Misconfigured`] if the store cannot tell.
+    pub async fn user(&self, key: &SessionKey) -> Result<Option<User>, TokenError> {
+        match self.load(key).await? {
+            Some(session) => self
+                .shared()
+                .store
+                .open_profile(key, &session.record)
+                .map_err(|error| store_failure(&error)),
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets the session: its tokens are deleted and no late answer brings them back. True if it was
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Unavailable`] if the store does not answer; the session may be deleted or not.
+    pub async fn delete(&self, key: &SessionKey) -> Result<bool, TokenError> {
+        let deleted = self.shared().store.delete(key).await;
+        self.shared().registry.retract(key);
+        self.inner.supervisor.replaced(key, None);
+        deleted.map(|deleted| deleted.is_some()).map_err(|error| store_failure(&error))
+    }
+
+    /// A handle for one session with the names and the meaning of Flet's `AuthorizationService`.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Misconfigured`] if no provider of that id was given to the builder.
+    pub fn authorization_service(
+        &self,
+        key: &SessionKey,
+        provider: &str,
+        options: ServiceOptions,
+    ) -> Result<AuthorizationService, TokenError> {
+        AuthorizationService::new(self.clone(), key.clone(), provider, options)
+    }
+
+    /// The configured provider of that id.
+    pub fn provider(&self, id: &ProviderId) -> Option<Provider> {
+        self.shared().providers.load().get(id).map(|entry| entry.provider.clone())
+    }
+
+    /// Sessions this process knows, and how many of them have a running actor.
+    pub fn resident(&self) -> (usize, usize) {
+        self.shared().registry.counts()
+    }
+
+    /// Stops: no new work, exchanges in flight finish (at most 30 s), the store is closed, the actor
+    /// threads end. Tokens that are cached can still be read. Calling it again does nothing.
+    pub async fn shutdown(&self) {
+        let shared = self.shared();
+        shared.closing.cancel();
+        shared.tasks.close();
+        if tokio::time::timeout(DRAIN, shared.tasks.wait()).await.is_err() {
+            let left = shared.tasks.len();
+            tracing::error!(left, "{left} exchanges did not finish before shutdown");
+        }
+        if let Err(error) = shared.store.close().await {
+            tracing::error!(%error, "the store did not close cleanly: {error}");
+        }
+        let host = self.inner.host.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(host) = host {
+            // Joining threads blocks; this task may be one the actors' last words wait for.
+            let _ = tokio::task::spawn_blocking(move || host.stop()).await;
+        }
+    }
+
+    pub(crate) async fn load(&self, key: &SessionKey) -> Result<Option<Session>, TokenError> {
+        match self.shared().store.load(key).await {
+            Ok(At { reply: Opened::Live(session), .. }) => Ok(Some(*session)),
+            Ok(At { reply: Opened::Absent, .. }) => Ok(None),
+            Err(error) => Err(store_failure(&error)),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.supervisor.shared().closing.cancel();
+    }
+}
+
+impl fmt::Debug for TokenHive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sessions, actors) = self.resident();
+        f.debug_struct("TokenHive")
+            .field("sessions", &sessions)
+            .field("actors", &actors)
+            .finish_non_exhaustive()
+    }
+}
