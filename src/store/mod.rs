@@ -1,1 +1,103 @@
-//! Stub.
+//! Where sessions survive: one trait, its stores, and the suite that every store passes.
+//!
+//! A store keeps one [`Entry`](crate::ledger::Entry) a session, a due index over them, and logins in
+//! progress. It applies the pure functions of [`crate::ledger`] in one transaction an operation and
+//! sees tokens only sealed. To add a store, implement [`SessionStore`] and run it through
+//! `contract::run` (feature `test-support`).
+
+#[cfg(any(test, feature = "test-support"))]
+pub mod contract;
+mod error;
+mod memory;
+mod sealed;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::error::StoreError;
+pub use self::memory::MemoryStore;
+
+use crate::ledger::{
+    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
+    Sealed, Settled, TakenLogin,
+};
+use crate::model::{SessionKey, Timestamp};
+
+/// A reply together with the store's own time, so that nobody compares two machines' clocks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    /// The store's time when it decided.
+    pub now: Timestamp,
+    /// What it decided.
+    pub reply: T,
+}
+
+/// The shared record of all sessions.
+///
+/// Every method is one transaction. A method that returns `Ok` has made its effect durable to the
+/// degree the store promises; one that returns an error may or may not have had its effect, and every
+/// operation is safe to repeat with the same argument.
+#[async_trait]
+pub trait SessionStore: Send + Sync + 'static {
+    /// Reads everything kept under `key`.
+    async fn load(&self, key: &SessionKey) -> Result<At<Entry>, StoreError>;
+
+    /// Applies [`crate::ledger::begin`].
+    async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError>;
+
+    /// Applies [`crate::ledger::commit`].
+    async fn commit(
+        &self,
+        key: &SessionKey,
+        request: Commit,
+    ) -> Result<At<CommitReply>, StoreError>;
+
+    /// Applies [`crate::ledger::fail`].
+    async fn fail(&self, key: &SessionKey, request: Fail) -> Result<At<FailReply>, StoreError>;
+
+    /// Applies [`crate::ledger::put`].
+    async fn put(&self, key: &SessionKey, request: Put) -> Result<At<PutReply>, StoreError>;
+
+    /// Applies [`crate::ledger::delete`].
+    async fn delete(&self, key: &SessionKey) -> Result<At<Option<Deleted>>, StoreError>;
+
+    /// Applies [`crate::ledger::settle`].
+    async fn settle(&self, key: &SessionKey, max_tries: u32) -> Result<At<Settled>, StoreError>;
+
+    /// Applies [`crate::ledger::postpone`].
+    async fn postpone(
+        &self,
+        key: &SessionKey,
+        due_in: Option<Duration>,
+        last_read: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
+
+    /// Applies [`crate::ledger::set_profile`]; false if the session is not there.
+    async fn set_profile(&self, key: &SessionKey, profile: Sealed) -> Result<bool, StoreError>;
+
+    /// Returns sessions due within the horizon, earliest first, and hides them for a while.
+    ///
+    /// Cost is proportional to what is returned, never to what is stored.
+    async fn claim(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, StoreError>;
+
+    /// Stores a login in progress under the digest of its state.
+    async fn put_login(
+        &self,
+        digest: &str,
+        sealed: Sealed,
+        ttl: Duration,
+    ) -> Result<(), StoreError>;
+
+    /// Applies [`crate::ledger::take_login`].
+    async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError>;
+
+    /// Waits until everything acknowledged is as durable as the store makes it, and lets go of it.
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// How long the memory of a finished or expired login is kept, so that a second or late callback gets
+/// a better answer than "unknown".
+pub const LOGIN_MEMORY: Duration = Duration::from_secs(3600);

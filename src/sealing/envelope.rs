@@ -1,0 +1,223 @@
+//! The sealed form: version, key id, generation, nonce, ciphertext, tag.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use zeroize::Zeroizing;
+
+use crate::model::SessionKey;
+use crate::sealing::Keyring;
+
+const VERSION: u8 = 1;
+/// version, key id, generation
+const HEADER_LEN: usize = 1 + 4 + 8;
+const TAG_LEN: usize = 16;
+
+/// Which part of a session's entry a blob is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// The access token and what was said about it.
+    Access,
+    /// The refresh token.
+    Refresh,
+    /// Further members of a token answer.
+    Extra,
+    /// User and groups.
+    Profile,
+    /// A login in progress.
+    Login,
+}
+
+impl Field {
+    fn tag(self) -> u8 {
+        match self {
+            Self::Access => b'a',
+            Self::Refresh => b'r',
+            Self::Extra => b'x',
+            Self::Profile => b'p',
+            Self::Login => b'l',
+        }
+    }
+}
+
+/// Where a blob belongs; it opens nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub struct Label<'a> {
+    tenant: &'a str,
+    session: &'a str,
+    field: Field,
+}
+
+impl<'a> Label<'a> {
+    /// A field of a session.
+    pub fn of(key: &'a SessionKey, field: Field) -> Self {
+        Self { tenant: key.tenant(), session: key.session(), field }
+    }
+
+    /// A login in progress, named by the digest of its state.
+    pub fn login(digest: &'a str) -> Self {
+        Self { tenant: "", session: digest, field: Field::Login }
+    }
+
+    /// Names the session unambiguously: the tenant's length stands in front of it.
+    pub(crate) fn session_info(&self) -> Vec<u8> {
+        let tenant_len = u32::try_from(self.tenant.len()).unwrap_or(u32::MAX);
+        let mut info = Vec::with_capacity(4 + self.tenant.len() + self.session.len());
+        info.extend_from_slice(&tenant_len.to_be_bytes());
+        info.extend_from_slice(self.tenant.as_bytes());
+        info.extend_from_slice(self.session.as_bytes());
+        info
+    }
+
+    fn associated_data(&self, header: &[u8]) -> Vec<u8> {
+        let mut data = self.session_info();
+        data.push(self.field.tag());
+        data.extend_from_slice(header);
+        data
+    }
+}
+
+impl Keyring {
+    /// Seals `plain` for `label` at `generation`, under the first key.
+    pub fn seal(&self, label: Label<'_>, generation: u64, plain: &[u8]) -> Vec<u8> {
+        let (key_id, key) = self.active();
+        let mut header = [0; HEADER_LEN];
+        header[0] = VERSION;
+        header[1..5].copy_from_slice(&key_id.to_be_bytes());
+        header[5..].copy_from_slice(&generation.to_be_bytes());
+        let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plain.len() + TAG_LEN);
+        sealed.extend_from_slice(&header);
+        sealed.extend_from_slice(&[0; NONCE_LEN]);
+        sealed.extend_from_slice(plain);
+        let aad = Aad::from(label.associated_data(&header));
+        let cipher = cipher(&key.derive(&label.session_info()));
+        let (nonce, tag) = cipher
+            .seal_in_place_separate_tag(aad, &mut sealed[HEADER_LEN + NONCE_LEN..])
+            .expect("token-sized input is far below the length limit of AES-GCM");
+        sealed[HEADER_LEN..HEADER_LEN + NONCE_LEN].copy_from_slice(nonce.as_ref());
+        sealed.extend_from_slice(tag.as_ref());
+        sealed
+    }
+
+    /// Opens what [`Keyring::seal`] made for the same label. The generation comes back with the content.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Malformed`], [`SealError::NewerFormat`], [`SealError::UnknownKey`], or
+    /// [`SealError::Broken`] for a wrong key, a changed byte or another label.
+    pub fn open(
+        &self,
+        label: Label<'_>,
+        sealed: &[u8],
+    ) -> Result<(u64, Zeroizing<Vec<u8>>), SealError> {
+        if sealed.len() < HEADER_LEN + NONCE_LEN + TAG_LEN {
+            return Err(SealError::Malformed);
+        }
+        let (header, rest) = sealed.split_at(HEADER_LEN);
+        if header[0] != VERSION {
+            return Err(SealError::NewerFormat { found: header[0] });
+        }
+        let key_id = u32::from_be_bytes(header[1..5].try_into().expect("four bytes"));
+        let generation = u64::from_be_bytes(header[5..].try_into().expect("eight bytes"));
+        let key = self.find(key_id).ok_or(SealError::UnknownKey { id: key_id })?;
+        let (nonce, ciphertext) = rest.split_at(NONCE_LEN);
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Malformed)?;
+        let mut plain = Zeroizing::new(ciphertext.to_vec());
+        let aad = Aad::from(label.associated_data(header));
+        let cipher = cipher(&key.derive(&label.session_info()));
+        let length = cipher
+            .open_in_place(nonce, aad, plain.as_mut_slice())
+            .map_err(|_| SealError::Broken)?
+            .len();
+        plain.truncate(length);
+        Ok((generation, plain))
+    }
+}
+
+fn cipher(key: &[u8; 32]) -> RandomizedNonceKey {
+    RandomizedNonceKey::new(&AES_256_GCM, key).expect("the key has the algorithm's length")
+}
+
+/// Why a sealed blob did not open.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// Too short, or not made by this program.
+    #[error("sealed data is malformed; restore the store from a backup")]
+    Malformed,
+    /// Made by a later version of this program.
+    #[error("sealed data has format {found}, newer than this program reads; upgrade tokenhive")]
+    NewerFormat {
+        /// The format found.
+        found: u8,
+    },
+    /// Sealed under a key that is not on the keyring.
+    #[error("sealed under key {id}, which is not on the keyring; add that key")]
+    UnknownKey {
+        /// The key's id.
+        id: u32,
+    },
+    /// The key is wrong, a byte was changed, or the data belongs elsewhere.
+    #[error("sealed data does not open: wrong key for its id, or the data was changed or moved")]
+    Broken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Field, Label, SealError};
+    use crate::model::SessionKey;
+    use crate::sealing::Keyring;
+
+    fn key() -> SessionKey {
+        SessionKey::new("acme", "user").unwrap()
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_its_generation() {
+        let keyring = Keyring::generate();
+        let key = key();
+        let label = Label::of(&key, Field::Access);
+
+        let sealed = keyring.seal(label, 7, b"token");
+        let (generation, plain) = keyring.open(label, &sealed).unwrap();
+
+        assert_eq!((generation, plain.as_slice()), (7, b"token".as_slice()));
+        assert!(!sealed.windows(5).any(|window| window == b"token"));
+        assert_ne!(sealed, keyring.seal(label, 7, b"token"), "each seal draws its own nonce");
+    }
+
+    #[test]
+    fn a_blob_opens_nowhere_else() {
+        let keyring = Keyring::generate();
+        let key = key();
+        let sealed = keyring.seal(Label::of(&key, Field::Access), 7, b"token");
+        let shifted = SessionKey::new("acm", "euser").unwrap();
+        let other_session = SessionKey::new("acme", "other").unwrap();
+
+        for label in [
+            Label::of(&key, Field::Refresh),
+            Label::of(&shifted, Field::Access),
+            Label::of(&other_session, Field::Access),
+        ] {
+            assert_eq!(keyring.open(label, &sealed), Err(SealError::Broken));
+        }
+        assert_eq!(
+            Keyring::generate().open(Label::of(&key, Field::Access), &sealed),
+            Err(SealError::Broken)
+        );
+    }
+
+    #[test]
+    fn no_byte_can_be_changed() {
+        let keyring = Keyring::generate();
+        let key = key();
+        let label = Label::of(&key, Field::Access);
+        let sealed = keyring.seal(label, 7, b"token");
+
+        for index in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[index] ^= 1;
+            assert!(keyring.open(label, &changed).is_err(), "byte {index}");
+        }
+        for length in 0..sealed.len() {
+            assert!(keyring.open(label, &sealed[..length]).is_err(), "length {length}");
+        }
+    }
+}
