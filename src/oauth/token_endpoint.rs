@@ -1,6 +1,7 @@
 //! Redeems codes and refresh tokens: exactly one request, exactly one typed outcome.
 
 use std::cell::Cell;
+use std::fmt;
 
 use oauth2::basic::BasicClient;
 use oauth2::{
@@ -22,6 +23,12 @@ pub struct Granted {
     pub answer: TokenAnswer,
     /// When the request was sent (RFC 6749 §5.1 counts from the answer, which cannot be earlier).
     pub sent_at: Timestamp,
+}
+
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Granted").field("sent_at", &self.sent_at).finish_non_exhaustive()
+    }
 }
 
 /// Redeems an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5).
