@@ -1,1 +1,26 @@
-//! Stub.
+//! One actor per session, and those who look after them.
+//!
+//! This is the only module that names `actix`. Its actors live on threads this crate owns
+//! ([`Host`]); they decide and remember, and every piece of I/O runs on the host tokio runtime.
+//! Nothing here is public: callers hold a [`TokenHive`](crate::hive::TokenHive).
+
+mod gate;
+mod host;
+mod lifetimes;
+mod registry;
+mod scheduler;
+mod session;
+mod shared;
+mod supervisor;
+mod sweeper;
+mod task_kind;
+
+pub(crate) use self::gate::GateOptions;
+pub(crate) use self::host::{Host, HostError};
+pub(crate) use self::lifetimes::{Lifetimes, spans};
+pub(crate) use self::registry::Registry;
+pub(crate) use self::scheduler::SchedulerOptions;
+pub(crate) use self::session::{Known, Want, store_failure};
+pub(crate) use self::shared::{ProviderEntry, Shared, SharedOptions};
+pub(crate) use self::supervisor::Supervisor;
+pub(crate) use self::task_kind::TaskKind;

@@ -38,6 +38,8 @@ pub enum Urgency {
         /// Remaining lifetime beyond which no exchange is needed.
         fresh_margin: Duration,
     },
+    /// A caller wants a newer token: freshness is passed over, back-off is not.
+    Wanted,
     /// A caller cannot wait: freshness and back-off are passed over.
     Hard,
 }
@@ -53,6 +55,8 @@ pub struct Grant {
     pub tries: u32,
     /// The refresh token to redeem.
     pub refresh: Sealed,
+    /// The access token it goes with: an answer may leave out what did not change.
+    pub access: Sealed,
 }
 
 /// The answer to [`Begin`].
@@ -133,6 +137,7 @@ pub fn begin(entry: &mut Entry, now: Timestamp, request: &Begin) -> BeginReply {
         sequence: record.last_sequence,
         tries: record.tries,
         refresh,
+        access: record.access.clone(),
     };
     entry.due = entry.record.as_ref().and_then(|r| r.slot.as_ref()).map(|slot| slot.until);
     BeginReply::Granted(grant)
@@ -157,9 +162,11 @@ fn refusal(record: &Record, now: Timestamp, request: &Begin) -> Option<BeginRepl
         if record.expires.is_none_or(|expires| expires > now + fresh_margin) {
             return Some(BeginReply::Fresh { expires: record.expires });
         }
-        if let Some(until) = waiting(record, now) {
-            return Some(BeginReply::Backoff { until });
-        }
+    }
+    if request.urgency != Urgency::Hard
+        && let Some(until) = waiting(record, now)
+    {
+        return Some(BeginReply::Backoff { until });
     }
     if let Some(slot) = &record.slot {
         let taken_over = request.takeover_of == Some(slot.attempt) && slot.until <= now;

@@ -1,7 +1,5 @@
 //! Redeems codes and refresh tokens: exactly one request, exactly one typed outcome.
 
-mod interim;
-
 use std::cell::Cell;
 
 use oauth2::basic::BasicClient;
@@ -11,6 +9,7 @@ use oauth2::{
 };
 
 use crate::model::{Secret, Timestamp};
+use crate::oauth::answer;
 use crate::oauth::http::Reply;
 use crate::oauth::{
     ClientAuth, HttpClient, Provider, RawAnswer, RequestError, ScopeSeparator, TokenAnswer,
@@ -76,7 +75,7 @@ async fn redeem(
 }
 
 fn read_answer(raw: &RawAnswer, separator: ScopeSeparator) -> Result<TokenAnswer, RequestError> {
-    interim::read(raw, separator)
+    answer::read(raw, separator)
 }
 
 type Client =

@@ -6,6 +6,8 @@
 //! elsewhere does not open.
 
 mod envelope;
+#[cfg(feature = "flet-encrypted")]
+pub mod flet;
 mod keyring;
 
 pub use self::envelope::{Field, Label, SealError};

@@ -8,6 +8,7 @@
 #[cfg(any(test, feature = "test-support"))]
 pub mod contract;
 mod error;
+mod login;
 mod memory;
 mod sealed;
 
@@ -16,7 +17,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use self::error::StoreError;
+pub(crate) use self::login::PendingLogin;
 pub use self::memory::MemoryStore;
+pub use self::sealed::SealedStoreError;
+pub(crate) use self::sealed::{Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStore, Session, Spans};
 
 use crate::ledger::{
     Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,

@@ -1,1 +1,323 @@
-//! Stub.
+//! A store that speaks plain tokens: seals on the way in, opens on the way out, and never waits for ever.
+//!
+//! It is the only way the rest of the crate reaches a [`SessionStore`], so that no backend can see a
+//! token and no caller can forget to seal one.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::ledger::{
+    AttemptId, Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Fail, FailReply, Grant,
+    NewTokens, Put, PutReply, Record, Sealed, Settled, TakenLogin,
+};
+use crate::model::{OAuthToken, ProviderId, Secret, SessionKey, Timestamp, User};
+use crate::sealing::{Field, Keyring, Label, SealError};
+use crate::store::{At, PendingLogin, SessionStore, StoreError};
+
+/// Seals, opens, and holds every call to a deadline.
+pub(crate) struct SealedStore {
+    inner: Arc<dyn SessionStore>,
+    keyring: Keyring,
+    deadline: Duration,
+}
+
+/// A session's record with its access token opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// The access token and what was said about it; no refresh token.
+    pub(crate) token: OAuthToken,
+    pub(crate) record: Record,
+    /// The store's time when it was read.
+    pub(crate) now: Timestamp,
+}
+
+/// What is kept under a key.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    Live(Box<Session>),
+    Absent,
+}
+
+/// Leave to redeem, opened.
+pub(crate) struct Redeem {
+    pub(crate) base: u64,
+    pub(crate) sequence: u64,
+    pub(crate) tries: u32,
+    pub(crate) refresh: Secret,
+    pub(crate) previous: OAuthToken,
+}
+
+/// The answer to a request to begin, opened.
+pub(crate) enum Begun {
+    Granted(Box<Redeem>),
+    Newer(Box<Session>),
+    Refused(BeginReply),
+}
+
+/// Remaining lifetimes, counted from now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Spans {
+    pub(crate) expires_in: Option<Duration>,
+    pub(crate) refresh_expires_in: Option<Duration>,
+    pub(crate) due_in: Option<Duration>,
+}
+
+/// Tokens on their way into the store.
+pub(crate) struct PlainTokens {
+    pub(crate) token: OAuthToken,
+    /// Further members of the answer, the id token among them.
+    pub(crate) extra: Map<String, Value>,
+    pub(crate) spans: Spans,
+}
+
+/// Which exchange brought them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchanged {
+    pub(crate) attempt: AttemptId,
+    pub(crate) base: u64,
+    pub(crate) sequence: u64,
+    pub(crate) last_read: Option<Timestamp>,
+}
+
+/// Why the store gave nothing readable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealedStoreError {
+    /// The store itself failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What it gave does not open.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// What was sealed is not what this version writes.
+    #[error("sealed content is not readable by this version of tokenhive")]
+    Content,
+}
+
+type Outcome<T> = Result<T, SealedStoreError>;
+
+impl SealedStore {
+    pub(crate) fn new(inner: Arc<dyn SessionStore>, keyring: Keyring, deadline: Duration) -> Self {
+        Self { inner, keyring, deadline }
+    }
+
+    pub(crate) async fn load(&self, key: &SessionKey) -> Outcome<At<Opened>> {
+        let At { now, reply } = self.within(self.inner.load(key)).await?;
+        let reply = match reply.record {
+            Some(record) => Opened::Live(Box::new(self.open_session(key, record, now)?)),
+            None => Opened::Absent,
+        };
+        Ok(At { now, reply })
+    }
+
+    pub(crate) async fn begin(&self, key: &SessionKey, request: Begin) -> Outcome<At<Begun>> {
+        let At { now, reply } = self.within(self.inner.begin(key, request)).await?;
+        let reply = match reply {
+            BeginReply::Granted(grant) => Begun::Granted(Box::new(self.open_grant(key, grant)?)),
+            BeginReply::Newer(record) => {
+                Begun::Newer(Box::new(self.open_session(key, *record, now)?))
+            }
+            other => Begun::Refused(other),
+        };
+        Ok(At { now, reply })
+    }
+
+    /// Seals the tokens of an exchange; send the result as often as it takes.
+    pub(crate) fn seal_commit(
+        &self,
+        key: &SessionKey,
+        by: Exchanged,
+        tokens: &PlainTokens,
+    ) -> Commit {
+        let tokens = self.seal_tokens(key, by.base + 1, tokens);
+        Commit {
+            attempt: by.attempt,
+            base: by.base,
+            sequence: by.sequence,
+            tokens,
+            last_read: by.last_read,
+        }
+    }
+
+    pub(crate) async fn commit(
+        &self,
+        key: &SessionKey,
+        request: Commit,
+    ) -> Outcome<At<CommitReply>> {
+        Ok(self.within(self.inner.commit(key, request)).await?)
+    }
+
+    pub(crate) async fn fail(&self, key: &SessionKey, request: Fail) -> Outcome<At<FailReply>> {
+        Ok(self.within(self.inner.fail(key, request)).await?)
+    }
+
+    /// Stores the tokens of a new grant, sealing anew if the session moves meanwhile.
+    pub(crate) async fn put(
+        &self,
+        key: &SessionKey,
+        provider: &ProviderId,
+        tokens: &PlainTokens,
+    ) -> Outcome<Session> {
+        loop {
+            let entry = self.within(self.inner.load(key)).await?.reply;
+            let generation = entry.next_put_generation();
+            let sealed = self.seal_tokens(key, generation, tokens);
+            let put = Put { generation, provider: provider.clone(), tokens: sealed };
+            let At { now, reply } = self.within(self.inner.put(key, put)).await?;
+            if let PutReply::Stored { .. } = reply {
+                let At { now: _, reply } = self.load(key).await?;
+                match reply {
+                    Opened::Live(session) => return Ok(*session),
+                    Opened::Absent => tracing::debug!(?now, "deleted while it was being stored"),
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn delete(&self, key: &SessionKey) -> Outcome<Option<Deleted>> {
+        Ok(self.within(self.inner.delete(key)).await?.reply)
+    }
+
+    pub(crate) async fn settle(&self, key: &SessionKey, max_tries: u32) -> Outcome<Settled> {
+        Ok(self.within(self.inner.settle(key, max_tries)).await?.reply)
+    }
+
+    pub(crate) async fn postpone(
+        &self,
+        key: &SessionKey,
+        due_in: Option<Duration>,
+        last_read: Option<Timestamp>,
+    ) -> Outcome<()> {
+        Ok(self.within(self.inner.postpone(key, due_in, last_read)).await?)
+    }
+
+    pub(crate) async fn claim(&self, request: Claim) -> Outcome<At<Vec<(SessionKey, Timestamp)>>> {
+        Ok(self.within(self.inner.claim(request)).await?)
+    }
+
+    pub(crate) async fn set_profile(
+        &self,
+        key: &SessionKey,
+        generation: u64,
+        user: &User,
+    ) -> Outcome<bool> {
+        let plain =
+            Zeroizing::new(serde_json::to_vec(user).map_err(|_| SealedStoreError::Content)?);
+        let sealed = self.keyring.seal(Label::of(key, Field::Profile), generation, &plain);
+        Ok(self.within(self.inner.set_profile(key, Sealed::new(sealed))).await?)
+    }
+
+    pub(crate) fn open_profile(&self, key: &SessionKey, record: &Record) -> Outcome<Option<User>> {
+        let Some(sealed) = &record.profile else {
+            return Ok(None);
+        };
+        let (_, plain) = self.keyring.open(Label::of(key, Field::Profile), sealed.as_bytes())?;
+        serde_json::from_slice(&plain).map(Some).map_err(|_| SealedStoreError::Content)
+    }
+
+    pub(crate) fn open_refresh(
+        &self,
+        key: &SessionKey,
+        record: &Record,
+    ) -> Outcome<Option<Secret>> {
+        let Some(sealed) = &record.refresh else {
+            return Ok(None);
+        };
+        self.open_text(Label::of(key, Field::Refresh), sealed).map(Some)
+    }
+
+    pub(crate) async fn put_login(
+        &self,
+        state: &Secret,
+        login: &PendingLogin,
+        ttl: Duration,
+    ) -> Outcome<()> {
+        let digest = state_digest(state);
+        let sealed = self.keyring.seal(Label::login(&digest), 0, &login.to_plain());
+        Ok(self.within(self.inner.put_login(&digest, Sealed::new(sealed), ttl)).await?)
+    }
+
+    /// The login itself where it was taken, else why not.
+    pub(crate) async fn take_login(
+        &self,
+        state: &Secret,
+    ) -> Outcome<Result<PendingLogin, TakenLogin>> {
+        let digest = state_digest(state);
+        match self.within(self.inner.take_login(&digest)).await? {
+            TakenLogin::Taken(sealed) => {
+                let (_, plain) = self.keyring.open(Label::login(&digest), sealed.as_bytes())?;
+                PendingLogin::from_plain(&plain).map(Ok).ok_or(SealedStoreError::Content)
+            }
+            refused => Ok(Err(refused)),
+        }
+    }
+
+    pub(crate) async fn close(&self) -> Outcome<()> {
+        Ok(self.inner.close().await?)
+    }
+
+    async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        tokio::time::timeout(self.deadline, call).await.unwrap_or_else(|_| {
+            let detail = format!("no answer within {} ms", self.deadline.as_millis());
+            Err(StoreError::Unavailable { detail })
+        })
+    }
+
+    fn open_session(&self, key: &SessionKey, record: Record, now: Timestamp) -> Outcome<Session> {
+        let token = self.open_access(key, &record.access)?;
+        Ok(Session { token, record, now })
+    }
+
+    fn open_grant(&self, key: &SessionKey, grant: Grant) -> Outcome<Redeem> {
+        let refresh = self.open_text(Label::of(key, Field::Refresh), &grant.refresh)?;
+        let mut previous = self.open_access(key, &grant.access)?;
+        previous.refresh_token = Some(refresh.clone());
+        let Grant { base, sequence, tries, .. } = grant;
+        Ok(Redeem { base, sequence, tries, refresh, previous })
+    }
+
+    fn open_access(&self, key: &SessionKey, sealed: &Sealed) -> Outcome<OAuthToken> {
+        let text = self.open_text(Label::of(key, Field::Access), sealed)?;
+        OAuthToken::from_json(text.expose()).map_err(|_| SealedStoreError::Content)
+    }
+
+    fn open_text(&self, label: Label<'_>, sealed: &Sealed) -> Outcome<Secret> {
+        let (_, plain) = self.keyring.open(label, sealed.as_bytes())?;
+        let text = std::str::from_utf8(&plain).map_err(|_| SealedStoreError::Content)?;
+        Ok(Secret::from(text))
+    }
+
+    fn seal_tokens(&self, key: &SessionKey, generation: u64, tokens: &PlainTokens) -> NewTokens {
+        let seal = |field, plain: &[u8]| {
+            Sealed::new(self.keyring.seal(Label::of(key, field), generation, plain))
+        };
+        let mut access = tokens.token.clone();
+        let refresh = access.refresh_token.take();
+        let access = Zeroizing::new(access.to_json());
+        let extra = (!tokens.extra.is_empty())
+            .then(|| serde_json::to_vec(&tokens.extra).ok().map(Zeroizing::new))
+            .flatten();
+        NewTokens {
+            access: seal(Field::Access, access.as_bytes()),
+            refresh: refresh.map(|token| seal(Field::Refresh, token.expose().as_bytes())),
+            extra: extra.map(|plain| seal(Field::Extra, &plain)),
+            expires_in: tokens.spans.expires_in,
+            refresh_expires_in: tokens.spans.refresh_expires_in,
+            due_in: tokens.spans.due_in,
+        }
+    }
+}
+
+/// The store never sees a state itself: whoever reads the store cannot finish a login.
+fn state_digest(state: &Secret) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, state.expose().as_bytes()))
+}

@@ -1,0 +1,101 @@
+//! The scheduler's loop: claims, waits, and has sessions refreshed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::actors::scheduler::queue::DueQueue;
+use crate::actors::scheduler::{Command, SchedulerOptions};
+use crate::actors::session::RefreshDue;
+use crate::actors::supervisor::Supervisor;
+use crate::ledger::Claim;
+use crate::model::SessionKey;
+
+/// Sessions claimed at a time.
+const CLAIM: usize = 1024;
+/// With this many queued, no more are claimed until some are done.
+const BACKLOG: usize = 16 * CLAIM;
+
+/// Leave for one background refresh; given back when it is dropped.
+pub(crate) type RefreshLimits = OwnedSemaphorePermit;
+
+/// Runs until shutdown.
+pub(crate) async fn run(
+    supervisor: Supervisor,
+    options: SchedulerOptions,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let closing = supervisor.shared().closing.clone();
+    let mut scheduler = Scheduler {
+        limits: Arc::new(Semaphore::new(options.concurrency.max(1))),
+        queue: DueQueue::default(),
+        ready: VecDeque::new(),
+        supervisor,
+        options,
+    };
+    let mut polls = tokio::time::interval(options.poll_every);
+    polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let limits = Arc::clone(&scheduler.limits);
+        let has_ready = !scheduler.ready.is_empty();
+        tokio::select! {
+            () = closing.cancelled() => return,
+            _ = polls.tick() => {
+                let again = scheduler.claim().await;
+                polls.reset_at(Instant::now() + again);
+            }
+            Some(command) = commands.recv() => {
+                scheduler.queue.insert(command.key, command.after);
+            }
+            key = scheduler.queue.next() => scheduler.ready.push_back(key),
+            permit = limits.acquire_owned(), if has_ready => {
+                scheduler.dispatch(permit.expect("the semaphore is never closed"));
+            }
+        }
+    }
+}
+
+struct Scheduler {
+    supervisor: Supervisor,
+    options: SchedulerOptions,
+    queue: DueQueue,
+    /// Due, and waiting for leave.
+    ready: VecDeque<SessionKey>,
+    limits: Arc<Semaphore>,
+}
+
+impl Scheduler {
+    /// Moves sessions from the due index into the queue; tells when to look again.
+    async fn claim(&mut self) -> Duration {
+        if self.queue.len() + self.ready.len() >= BACKLOG {
+            return Duration::from_millis(100).min(self.options.poll_every);
+        }
+        let request = Claim {
+            horizon: self.options.horizon,
+            limit: CLAIM,
+            visibility: self.options.visibility,
+        };
+        match self.supervisor.shared().store.claim(request).await {
+            Ok(claimed) => {
+                let full = claimed.reply.len() >= CLAIM;
+                for (key, due) in claimed.reply {
+                    self.queue.insert(key, due.since(claimed.now));
+                }
+                if full { Duration::ZERO } else { self.options.poll_every }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot read which sessions are due: {error}");
+                Duration::from_secs(1).min(self.options.poll_every)
+            }
+        }
+    }
+
+    fn dispatch(&mut self, permit: OwnedSemaphorePermit) {
+        if let Some(key) = self.ready.pop_front() {
+            self.supervisor.tell(&key, RefreshDue { permit: Some(permit) });
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Obeys: hosts the state in actix, starts its I/O on the host runtime, and answers who waits.
+
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
+
+use crate::actors::scheduler::RefreshLimits;
+use crate::actors::session::exchange;
+use crate::actors::session::messages::{
+    Exchanged, GetToken, Loaded, Passivate, Present, RefreshDue, TokenReply, Want,
+};
+use crate::actors::session::outcome::LoadOutcome;
+use crate::actors::session::state::{Reason, State, Step, Work};
+use crate::actors::shared::Shared;
+use crate::actors::supervisor::Supervisor;
+use crate::actors::task_kind::TaskKind;
+use crate::model::{BootTime, SessionKey, TokenError, Unavailable};
+
+/// Owns one session's tokens.
+pub(crate) struct SessionActor {
+    key: SessionKey,
+    supervisor: Supervisor,
+    state: State,
+    waiters: Vec<Waiter>,
+    /// Set while a background refresh is wanted; given back when it is dealt with.
+    due: Option<Due>,
+}
+
+/// A caller who waits.
+struct Waiter {
+    want: Want,
+    /// The version that stood when the caller came.
+    baseline: Option<u64>,
+    reply: TokenReply,
+}
+
+/// A background refresh that is wanted.
+struct Due {
+    #[expect(dead_code, reason = "held for its drop")]
+    permit: Option<RefreshLimits>,
+}
+
+impl SessionActor {
+    pub(crate) fn new(supervisor: Supervisor, key: SessionKey) -> Self {
+        Self { key, supervisor, state: State::default(), waiters: Vec::new(), due: None }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.supervisor.shared()
+    }
+
+    fn now(&self) -> BootTime {
+        self.shared().clock.boot()
+    }
+
+    fn earliest(&self) -> f64 {
+        self.shared().options.policy.earliest
+    }
+
+    fn start(&mut self, work: Work) {
+        self.state.started(work);
+        let supervisor = self.supervisor.clone();
+        let key = self.key.clone();
+        let shared = Arc::clone(self.shared());
+        match work {
+            Work::Load => shared.spawn(TaskKind::Load, async move {
+                let outcome = exchange::load(supervisor.shared(), &key).await;
+                supervisor.tell(&key, Loaded(outcome));
+            }),
+            Work::Resolve => {
+                let known = self.state.known().cloned();
+                shared.spawn(TaskKind::Load, async move {
+                    let outcome = exchange::resolve(supervisor.shared(), &key, known).await;
+                    supervisor.tell(&key, Loaded(outcome));
+                });
+            }
+            Work::Exchange(reason) => {
+                let known = self.state.known().cloned();
+                shared.spawn(TaskKind::Exchange, async move {
+                    let outcome = exchange::run(supervisor.shared(), &key, known, reason).await;
+                    supervisor.tell(&key, Exchanged(outcome));
+                });
+            }
+        }
+    }
+
+    /// Looks at everybody who waits once more, after something has changed.
+    fn settle_waiters(&mut self, refusal: Option<&TokenError>) {
+        let now = self.now();
+        for waiter in std::mem::take(&mut self.waiters) {
+            if waiter.reply.is_closed() {
+                continue; // The caller gave up; that never cancels anything.
+            }
+            match refusal {
+                Some(error) => drop(waiter.reply.send(Err(error.clone()))),
+                None => self.serve(now, waiter),
+            }
+        }
+        if let Some(due) = self.due.take()
+            && refusal.is_none()
+            && let Some(work) = self.state.on_due(now, self.earliest())
+        {
+            self.start(work);
+            self.due = Some(due);
+        }
+    }
+
+    fn serve(&mut self, now: BootTime, waiter: Waiter) {
+        match self.state.on_get(now, &waiter.want, waiter.baseline) {
+            Step::Answer(snapshot) => drop(waiter.reply.send(Ok(snapshot))),
+            Step::AnswerAndRefresh(snapshot) => {
+                drop(waiter.reply.send(Ok(snapshot)));
+                self.start(Work::Exchange(Reason::Wanted));
+            }
+            Step::Refuse(error) => drop(waiter.reply.send(Err(error))),
+            Step::Await => self.waiters.push(waiter),
+            Step::AwaitAfter(work) => {
+                self.waiters.push(waiter);
+                self.start(work);
+            }
+        }
+    }
+}
+
+impl Actor for SessionActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<GetToken> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: GetToken, _: &mut Self::Context) {
+        let GetToken { want, reply } = message;
+        let now = self.now();
+        self.shared().registry.note_read(&self.key, now);
+        if self.waiters.len() >= self.shared().options.max_waiters {
+            self.waiters.retain(|waiter| !waiter.reply.is_closed());
+        }
+        if self.waiters.len() >= self.shared().options.max_waiters {
+            let wait = Some(std::time::Duration::from_millis(500));
+            let error = TokenError::unavailable(Unavailable::Overloaded, wait);
+            return drop(reply.send(Err(error)));
+        }
+        let baseline = self.state.version();
+        self.serve(now, Waiter { want, baseline, reply });
+    }
+}
+
+impl Handler<RefreshDue> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: RefreshDue, _: &mut Self::Context) {
+        let due = Due { permit: message.permit };
+        match self.state.on_due(self.now(), self.earliest()) {
+            Some(work) => {
+                self.start(work);
+                // A load is followed by the decision whether to refresh; an exchange ends the matter.
+                self.due = Some(due);
+            }
+            None if self.state.is_idle() => self.settle_waiters(None),
+            None => {}
+        }
+    }
+}
+
+impl Handler<Loaded> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Loaded, context: &mut Self::Context) {
+        let absent = matches!(message.0, LoadOutcome::Absent);
+        let refusal = self.state.loaded(message.0);
+        self.settle_waiters(refusal.as_ref());
+        if absent && self.state.is_idle() && self.waiters.is_empty() {
+            // Keys nobody ever logged in under leave nothing behind.
+            self.leave(context);
+        }
+    }
+}
+
+impl Handler<Exchanged> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Exchanged, _: &mut Self::Context) {
+        self.due = None;
+        let refusal = self.state.exchanged(message.0);
+        self.settle_waiters(refusal.as_ref());
+    }
+}
+
+impl Handler<Present> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Present, _: &mut Self::Context) {
+        self.state.replaced(message.0);
+        self.settle_waiters(None);
+    }
+}
+
+impl Handler<Passivate> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Passivate, context: &mut Self::Context) {
+        if self.state.is_idle() && self.waiters.is_empty() {
+            self.leave(context);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Handler<crate::actors::session::messages::Panic> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: crate::actors::session::messages::Panic, _: &mut Self::Context) {
+        panic!("asked to");
+    }
+}
+
+impl SessionActor {
+    /// Stops. Messages that are already in the mailbox are answered with a closed channel, and their
+    /// senders ask again.
+    fn leave(&mut self, context: &mut Context<Self>) {
+        self.shared().registry.actor_stopped(&self.key, &context.address());
+        context.stop();
+    }
+}

@@ -1,0 +1,442 @@
+//! One exchange from beginning to end, on the host runtime. A caller that gives up never cancels it.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::actors::gate::Health;
+use crate::actors::lifetimes::{Lifetimes, spans};
+use crate::actors::session::Known;
+use crate::actors::session::known::{Committed, Condition};
+use crate::actors::session::outcome::{self, ExchangeOutcome, LoadOutcome, store_failure};
+use crate::actors::session::state::Reason;
+use crate::actors::shared::{ProviderEntry, Shared};
+use crate::ledger::{
+    AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Settled, Urgency,
+};
+use crate::model::{BootTime, ReuseClass, SessionKey, Timestamp, TokenError, Unavailable};
+use crate::oauth::{self, Granted, RequestError, TokenAnswer};
+use crate::store::{At, Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStoreError, Session};
+use crate::timing::{self, Activity, Backoff, Chance};
+
+/// The wait before asking again where another exchange holds the slot.
+const BUSY_POLL: Duration = Duration::from_millis(500);
+
+/// Timers fire on another clock than deadlines are kept on; this much later is surely late enough.
+const TIMER_SLACK: Duration = Duration::from_millis(3);
+
+/// A `Retry-After` beyond this is not believed.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// How a store that does not answer is asked again.
+const STORE_RETRY: Backoff =
+    Backoff { floor: Duration::from_millis(50), ceiling: Duration::from_secs(2) };
+
+/// Reads the record and publishes what it says.
+pub(crate) async fn load(shared: &Shared, key: &SessionKey) -> LoadOutcome {
+    match shared.store.load(key).await {
+        Ok(At { reply: Opened::Live(session), .. }) => {
+            LoadOutcome::Known(Box::new(publish(shared, key, &session)))
+        }
+        Ok(At { reply: Opened::Absent, .. }) => {
+            shared.registry.retract(key);
+            LoadOutcome::Absent
+        }
+        Err(error) => LoadOutcome::Failed(store_failure(&error)),
+    }
+}
+
+fn publish(shared: &Shared, key: &SessionKey, session: &Session) -> Known {
+    let known = Known::of(session, shared.clock.boot(), &shared.options.policy)
+        .with_abandoned(session, &shared.node);
+    shared.registry.publish(key, &known.snapshot);
+    known
+}
+
+/// Reports an exchange that a former run of this node left open, then reads again. That run is over,
+/// so no answer to it can come any more; whether the provider acted on it nobody knows.
+pub(crate) async fn resolve(shared: &Shared, key: &SessionKey, known: Option<Known>) -> LoadOutcome {
+    if let Some(known) = known
+        && let Some(abandoned) = &known.abandoned
+    {
+        let class = class_of(shared, &known);
+        let now = shared.clock.boot();
+        let chance = Chance::of(key, abandoned.base);
+        let request = Fail {
+            attempt: abandoned.attempt,
+            base: abandoned.base,
+            kind: FailKind::InDoubt,
+            delay: timing::in_doubt_delay(class, known.remaining(now), chance),
+            suspect_for: timing::suspect_for(known.remaining(now)),
+            error: ErrorNote {
+                code: "interrupted".to_owned(),
+                description: Some("this node stopped during a refresh".to_owned()),
+                at: shared.clock.now(),
+            },
+        };
+        match shared.store.fail(key, request).await {
+            Ok(At { reply: FailReply::Retry { at }, now }) => {
+                shared.scheduler.schedule(key, at.since(now) + TIMER_SLACK);
+            }
+            Ok(_) => {}
+            Err(error) => return LoadOutcome::Failed(store_failure(&error)),
+        }
+    }
+    load(shared, key).await
+}
+
+fn class_of(shared: &Shared, known: &Known) -> ReuseClass {
+    shared
+        .provider(&known.provider)
+        .map_or_else(|_| ReuseClass::default(), |entry| entry.provider.reuse_class())
+}
+
+/// Redeems the session's refresh token, if it is still wanted and the provider is up.
+pub(crate) async fn run(
+    shared: &Shared,
+    key: &SessionKey,
+    known: Option<Known>,
+    reason: Reason,
+) -> ExchangeOutcome {
+    let Some(known) = known else {
+        return ExchangeOutcome::Reread;
+    };
+    let entry = match shared.provider(&known.provider) {
+        Ok(entry) => entry,
+        Err(why) => return later(shared, key, shared.options.backoff.ceiling, why),
+    };
+    if matches!(known.health, Condition::Suspect { .. }) {
+        return settle(shared, key, &entry).await;
+    }
+    if reason == Reason::Due && is_cold(shared, key, &known) {
+        return let_rest(shared, key, &entry, known).await;
+    }
+    let permit = match entry.gate.admit(&*shared.clock).await {
+        Ok(permit) => permit,
+        Err(wait) => {
+            let detail = "it is failing or asked for patience, and is left alone for now";
+            let reason = Unavailable::Provider { detail: detail.to_owned() };
+            let wait = wait + Chance::of(key, shared.clock.boot().as_nanos()).span(Duration::ZERO, wait / 4);
+            return later(shared, key, wait, TokenError::unavailable(reason, Some(wait)));
+        }
+    };
+    let attempt = AttemptId(fresh_id());
+    let outcome = Exchange { shared, key, entry: &entry, known: &known, attempt }.run(reason).await;
+    drop(permit);
+    outcome
+}
+
+fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
+    let last_read = known.last_read.max(shared.last_read(key));
+    let lifetime = known.lifetime.unwrap_or(Duration::MAX);
+    timing::activity(last_read, shared.clock.now(), lifetime) == Activity::Cold
+}
+
+/// Nobody reads the session: it is refreshed on the next read, or when its refresh token would go
+/// stale unused.
+async fn let_rest(
+    shared: &Shared,
+    key: &SessionKey,
+    entry: &ProviderEntry,
+    known: Known,
+) -> ExchangeOutcome {
+    let age = shared.clock.boot().since(known.received);
+    let keep_alive = entry.provider.refresh_token_idle().map(timing::keep_alive_in);
+    let due_in = keep_alive.map(|span| span.saturating_sub(age));
+    if due_in == Some(Duration::ZERO) {
+        let permit = entry.gate.admit(&*shared.clock).await;
+        let attempt = AttemptId(fresh_id());
+        let exchange = Exchange { shared, key, entry, known: &known, attempt };
+        return match permit {
+            Ok(_permit) => exchange.run(Reason::Due).await,
+            Err(_) => ExchangeOutcome::Known(Box::new(known)),
+        };
+    }
+    if let Err(error) = shared.store.postpone(key, due_in, shared.last_read(key)).await {
+        tracing::warn!(%error, "cannot put off the refresh of a session nobody reads: {error}");
+    }
+    ExchangeOutcome::Known(Box::new(known))
+}
+
+async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> ExchangeOutcome {
+    match shared.store.settle(key, entry.provider.reuse_class().max_tries()).await {
+        Ok(settled) => {
+            if settled == Settled::LastTry {
+                shared.scheduler.schedule(key, Duration::ZERO);
+            }
+            ExchangeOutcome::Reread
+        }
+        Err(error) => later(shared, key, Duration::from_secs(1), store_failure(&error)),
+    }
+}
+
+fn later(shared: &Shared, key: &SessionKey, wait: Duration, why: TokenError) -> ExchangeOutcome {
+    shared.scheduler.schedule(key, wait + TIMER_SLACK);
+    ExchangeOutcome::Later { until: shared.clock.boot() + wait, why }
+}
+
+fn fresh_id() -> u128 {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    u128::from_ne_bytes(bytes)
+}
+
+/// One attempt to redeem one refresh token.
+struct Exchange<'a> {
+    shared: &'a Shared,
+    key: &'a SessionKey,
+    entry: &'a ProviderEntry,
+    known: &'a Known,
+    attempt: AttemptId,
+}
+
+impl Exchange<'_> {
+    async fn run(&self, reason: Reason) -> ExchangeOutcome {
+        let begun_at = self.shared.clock.boot();
+        match self.shared.store.begin(self.key, self.request(reason, begun_at)).await {
+            Ok(At { reply: Begun::Granted(redeem), .. }) => self.redeem(&redeem, begun_at).await,
+            Ok(At { reply: Begun::Newer(session), .. }) => {
+                ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session)))
+            }
+            Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
+            Err(error) => {
+                later(self.shared, self.key, Duration::from_secs(1), store_failure(&error))
+            }
+        }
+    }
+
+    fn request(&self, reason: Reason, now: BootTime) -> Begin {
+        let class = self.entry.provider.reuse_class();
+        let remaining = self.known.remaining(now);
+        let generation = self.known.snapshot.generation();
+        Begin {
+            attempt: self.attempt,
+            node: self.shared.node.clone(),
+            minimum_generation: generation,
+            expected_generation: generation,
+            takeover_of: None,
+            patience: timing::patience(class, remaining),
+            // With the access token gone there is nothing left to protect: tries go on, spaced by the
+            // longest back-off, so that a provider's long outage never costs a session.
+            max_tries: if remaining.is_zero() { u32::MAX } else { class.max_tries() },
+            urgency: match (reason, self.known.lifetime) {
+                (Reason::Due, Some(lifetime)) => Urgency::Due {
+                    fresh_margin: lifetime.mul_f64(1.0 - self.shared.options.policy.earliest),
+                },
+                _ => Urgency::Wanted,
+            },
+        }
+    }
+
+    fn refused(&self, refusal: &BeginReply, now: Timestamp) -> ExchangeOutcome {
+        let wait = |wait, reason| {
+            let why = TokenError::unavailable(reason, Some(wait));
+            later(self.shared, self.key, wait, why)
+        };
+        match refusal {
+            BeginReply::Busy { .. } => wait(BUSY_POLL, Unavailable::Busy),
+            BeginReply::Backoff { until } => {
+                let detail = "an earlier refresh failed".to_owned();
+                wait(until.since(now), Unavailable::Provider { detail })
+            }
+            BeginReply::Exhausted { tries } => {
+                let detail = format!("{tries} tries without an answer");
+                let left = self.known.remaining(self.shared.clock.boot());
+                wait(left.max(BUSY_POLL), Unavailable::InDoubt { detail })
+            }
+            BeginReply::Regressed { .. } => {
+                let detail = "it shows an older state than was seen before".to_owned();
+                wait(Duration::from_secs(5), Unavailable::Store { detail })
+            }
+            BeginReply::Gone | BeginReply::Absent => {
+                self.shared.registry.retract(self.key);
+                ExchangeOutcome::Absent
+            }
+            _ => ExchangeOutcome::Reread,
+        }
+    }
+
+    async fn redeem(&self, redeem: &Redeem, begun_at: BootTime) -> ExchangeOutcome {
+        let sent_at = self.shared.clock.boot();
+        let result = if sent_at.since(begun_at) > self.shared.options.send_within {
+            // This process was held up; somebody may have taken over. Nothing is sent.
+            Err(RequestError::NotSent { detail: "too late to send safely".to_owned() })
+        } else {
+            oauth::refresh(&self.shared.http, &self.entry.provider, &redeem.refresh).await
+        };
+        let now = self.shared.clock.boot();
+        self.entry.gate.report(health(&result), now);
+        match result {
+            Ok(granted) => self.commit(redeem, &granted, sent_at).await,
+            Err(error) => self.fail(redeem, &error).await,
+        }
+    }
+
+    /// Brings the tokens home. They are shown to nobody before the store has them, and the store is
+    /// asked until it answers: they exist nowhere else.
+    async fn commit(
+        &self,
+        redeem: &Redeem,
+        granted: &Granted,
+        sent_at: BootTime,
+    ) -> ExchangeOutcome {
+        let by = Exchanged {
+            attempt: self.attempt,
+            base: redeem.base,
+            sequence: redeem.sequence,
+            last_read: self.shared.last_read(self.key),
+        };
+        let mut tries = 0;
+        loop {
+            let (tokens, lifetimes) = self.tokens(redeem, granted, sent_at);
+            let request = self.shared.store.seal_commit(self.key, by, &tokens);
+            match self.shared.store.commit(self.key, request).await {
+                Ok(At { reply, now }) => {
+                    return self.committed(reply, now, &tokens, lifetimes);
+                }
+                Err(error) => self.store_pause(&mut tries, &error).await,
+            }
+        }
+    }
+
+    fn tokens(
+        &self,
+        redeem: &Redeem,
+        granted: &Granted,
+        sent_at: BootTime,
+    ) -> (PlainTokens, Lifetimes) {
+        let clock = &self.shared.clock;
+        let token = granted.answer.token(granted.sent_at, Some(&redeem.previous));
+        let elapsed = clock.boot().since(sent_at);
+        let provider = &self.entry.provider;
+        let lifetimes =
+            Lifetimes::of_answer(&granted.answer, &token, provider, (clock.now(), elapsed));
+        let spans = spans(lifetimes, &self.shared.options.policy, self.key, redeem.base + 1);
+        (PlainTokens { token, extra: members(&granted.answer), spans }, lifetimes)
+    }
+
+    fn committed(
+        &self,
+        reply: CommitReply,
+        now: Timestamp,
+        tokens: &PlainTokens,
+        lifetimes: Lifetimes,
+    ) -> ExchangeOutcome {
+        match reply {
+            CommitReply::Installed(installed) | CommitReply::Healed(installed) => {
+                let committed = Committed { tokens, lifetime: lifetimes.access, installed, now };
+                let policy = &self.shared.options.policy;
+                let boot = self.shared.clock.boot();
+                let known = Known::installed(self.known, &committed, boot, policy);
+                self.shared.registry.publish(self.key, &known.snapshot);
+                if let Some(due_in) = tokens.spans.due_in {
+                    self.shared.scheduler.schedule(self.key, due_in);
+                }
+                tracing::debug!(
+                    session = %self.key,
+                    generation = installed.generation,
+                    "refreshed {}", self.key
+                );
+                ExchangeOutcome::Known(Box::new(known))
+            }
+            CommitReply::Late { .. } | CommitReply::Stale { .. } => ExchangeOutcome::Reread,
+            CommitReply::Gone | CommitReply::Absent => {
+                tracing::warn!(session = %self.key, "{} was deleted during a refresh", self.key);
+                self.shared.registry.retract(self.key);
+                ExchangeOutcome::Absent
+            }
+        }
+    }
+
+    async fn fail(&self, redeem: &Redeem, error: &RequestError) -> ExchangeOutcome {
+        let request = self.failure(redeem, error);
+        let mut tries = 0;
+        let At { reply, now } = loop {
+            match self.shared.store.fail(self.key, request.clone()).await {
+                Ok(answer) => break answer,
+                Err(error) => self.store_pause(&mut tries, &error).await,
+            }
+        };
+        match reply {
+            FailReply::Retry { at } => {
+                tracing::info!(session = %self.key, %error, "refresh of {} failed: {error}", self.key);
+                later(self.shared, self.key, at.since(now), outcome::why(error))
+            }
+            FailReply::Gone | FailReply::Absent => {
+                self.shared.registry.retract(self.key);
+                ExchangeOutcome::Absent
+            }
+            FailReply::Dead => {
+                tracing::warn!(session = %self.key, %error, "{} has to log in again: {error}", self.key);
+                ExchangeOutcome::Reread
+            }
+            FailReply::TrySpare { .. } | FailReply::Recovered { .. } => {
+                self.shared.scheduler.schedule(self.key, Duration::ZERO);
+                ExchangeOutcome::Reread
+            }
+            FailReply::Suspect { .. } | FailReply::Stale { .. } => ExchangeOutcome::Reread,
+        }
+    }
+
+    fn failure(&self, redeem: &Redeem, error: &RequestError) -> Fail {
+        let now = self.shared.clock.boot();
+        let remaining = self.known.remaining(now);
+        let class = self.entry.provider.reuse_class();
+        let chance = Chance::of(self.key, now.as_nanos());
+        let backoff = &self.shared.options.backoff;
+        let kind = outcome::kind(error);
+        let delay = match (kind, error) {
+            (FailKind::Refused, RequestError::Busy { retry_after: Some(wait), .. }) => {
+                (*wait).min(LONGEST_RETRY_AFTER).max(backoff.floor)
+            }
+            (FailKind::NotSent | FailKind::Refused, _) => {
+                backoff.wait(self.known.failures.saturating_add(1), chance)
+            }
+            (FailKind::InDoubt, _) => {
+                let wait = timing::in_doubt_delay(class, remaining, chance);
+                // Beyond the cap only the longest back-off is left.
+                if redeem.tries >= class.max_tries() { wait.max(backoff.ceiling) } else { wait }
+            }
+            (FailKind::Misconfigured, _) => backoff.ceiling,
+            (FailKind::Rejected, _) => Duration::ZERO,
+        };
+        Fail {
+            attempt: self.attempt,
+            base: redeem.base,
+            kind,
+            delay,
+            suspect_for: timing::suspect_for(remaining),
+            error: outcome::note(error, self.shared.clock.now()),
+        }
+    }
+
+    async fn store_pause(&self, tries: &mut u32, error: &SealedStoreError) {
+        *tries += 1;
+        let chance = Chance::of(self.key, u64::from(*tries));
+        let pause = STORE_RETRY.wait(*tries, chance);
+        tracing::warn!(
+            session = %self.key, %error, tries = *tries,
+            "the outcome of a refresh of {} is not stored yet: {error}", self.key
+        );
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// What the answer held beside the tokens, the id token among it.
+fn members(answer: &TokenAnswer) -> Map<String, Value> {
+    let mut members = answer.extra.clone();
+    if let Some(id_token) = &answer.id_token {
+        members.insert("id_token".to_owned(), Value::from(id_token.expose()));
+    }
+    members
+}
+
+fn health(result: &Result<Granted, RequestError>) -> Health {
+    match result {
+        Ok(_) | Err(RequestError::Rejected { .. } | RequestError::Misconfigured { .. }) => {
+            Health::Answered
+        }
+        Err(RequestError::Busy { retry_after, .. }) => Health::Busy { retry_after: *retry_after },
+        Err(RequestError::NotSent { .. } | RequestError::InDoubt { .. }) => Health::Failed,
+    }
+}

@@ -1,0 +1,158 @@
+//! What an actor knows of its session: the record in this process's own time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::{Installed, NodeId, Record, Slot, Status};
+use crate::model::{BootTime, NeedsLogin, ProviderId, Snapshot, Standing, Timestamp};
+use crate::store::{PlainTokens, Session};
+use crate::timing::RefreshPolicy;
+
+/// The due index keeps milliseconds, rounded; a session is not sent away for one of them.
+const DUE_SLACK: Duration = Duration::from_millis(5);
+
+/// A session as last read from or written to the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) provider: ProviderId,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) health: Condition,
+    /// The access token's whole lifetime; `None` for never or unknown.
+    pub(crate) lifetime: Option<Duration>,
+    /// When it was received.
+    pub(crate) received: BootTime,
+    /// Failed exchanges since the last success.
+    pub(crate) failures: u32,
+    /// No exchange before then.
+    pub(crate) not_before: Option<BootTime>,
+    /// When a caller last read it, as far as the record knows.
+    pub(crate) last_read: Option<Timestamp>,
+    /// An exchange that a former run of this node left open; that run is over.
+    pub(crate) abandoned: Option<Box<Slot>>,
+}
+
+/// What an exchange installed.
+#[derive(Clone, Copy)]
+pub(crate) struct Committed<'a> {
+    pub(crate) tokens: &'a PlainTokens,
+    /// The access token's whole lifetime; `None` for never or unknown.
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) installed: Installed,
+    /// The store's time when it was committed.
+    pub(crate) now: Timestamp,
+}
+
+/// Whether it can be refreshed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Refreshable,
+    /// The provider gave no refresh token.
+    Fixed,
+    /// Nothing may begin until then.
+    Suspect { until: BootTime },
+    /// The provider's final word was no.
+    Ended(Box<NeedsLogin>),
+}
+
+impl Known {
+    /// Translates the store's time into this process's.
+    pub(crate) fn of(session: &Session, boot: BootTime, policy: &RefreshPolicy) -> Self {
+        let record = &session.record;
+        let ahead = |at: Timestamp| boot + at.since(session.now);
+        let lifetime = record.expires.map(|expires| expires.since(record.received));
+        // A record from the future was written before the clock jumped back: its span still holds.
+        let expires = match (record.expires, lifetime) {
+            (Some(expires), Some(lifetime)) => boot + expires.since(session.now).min(lifetime),
+            _ => BootTime::NEVER,
+        };
+        let margin = lifetime.map_or(Duration::ZERO, |lifetime| policy.margin_of(lifetime));
+        let standing = Standing {
+            generation: record.generation,
+            version: record.version,
+            serve_until: if lifetime.is_some() { expires - margin } else { BootTime::NEVER },
+            expires,
+            expires_at: record.expires,
+        };
+        let health = match record.status {
+            Status::Dead => Condition::Ended(Box::new(rejected(record))),
+            Status::Suspect { until } => Condition::Suspect { until: ahead(until) },
+            Status::Active if record.refresh.is_none() => Condition::Fixed,
+            Status::Active => Condition::Refreshable,
+        };
+        Self {
+            provider: record.provider.clone(),
+            snapshot: Arc::new(Snapshot::new(&session.token, standing)),
+            health,
+            lifetime,
+            received: boot - session.now.since(record.received),
+            failures: record.failures,
+            not_before: record.not_before.filter(|&at| at > session.now).map(ahead),
+            last_read: record.last_read,
+            abandoned: None,
+        }
+    }
+
+    /// After an exchange of `before` installed `tokens`, committed at `now`.
+    pub(crate) fn installed(
+        before: &Self,
+        committed: &Committed<'_>,
+        boot: BootTime,
+        policy: &RefreshPolicy,
+    ) -> Self {
+        let Committed { tokens, lifetime, installed, now } = *committed;
+        let expires_in = tokens.spans.expires_in;
+        let expires = expires_in.map_or(BootTime::NEVER, |span| boot + span);
+        let margin = lifetime.map_or(Duration::ZERO, |lifetime| policy.margin_of(lifetime));
+        let standing = Standing {
+            generation: installed.generation,
+            version: installed.version,
+            serve_until: if lifetime.is_some() { expires - margin } else { BootTime::NEVER },
+            expires,
+            expires_at: expires_in.map(|span| now + span),
+        };
+        let refreshable = tokens.token.refresh_token.is_some();
+        Self {
+            provider: before.provider.clone(),
+            snapshot: Arc::new(Snapshot::new(&tokens.token, standing)),
+            health: if refreshable { Condition::Refreshable } else { Condition::Fixed },
+            lifetime,
+            received: boot,
+            failures: 0,
+            not_before: None,
+            last_read: before.last_read,
+            abandoned: None,
+        }
+    }
+
+    /// Notes an exchange that a former run of this node left open.
+    pub(crate) fn with_abandoned(mut self, session: &Session, node: &NodeId) -> Self {
+        self.abandoned = session.record.slot.as_ref().and_then(|slot| {
+            let mine = slot.node.name == node.name && slot.node.incarnation != node.incarnation;
+            mine.then(|| Box::new(slot.clone()))
+        });
+        self
+    }
+
+    /// True once the fraction `earliest` of the access token's lifetime has passed.
+    pub(crate) fn is_due(&self, now: BootTime, earliest: f64) -> bool {
+        let waits = matches!(self.health, Condition::Suspect { .. });
+        waits || self.lifetime.is_some_and(|life| {
+            self.remaining(now) <= life.mul_f64(1.0 - earliest) + DUE_SLACK
+        })
+    }
+
+    /// How long the access token still lives.
+    pub(crate) fn remaining(&self, now: BootTime) -> Duration {
+        self.snapshot.expires().since(now)
+    }
+}
+
+fn rejected(record: &Record) -> NeedsLogin {
+    match &record.last_error {
+        Some(note) => NeedsLogin::Rejected {
+            error: note.code.clone(),
+            description: note.description.clone(),
+        },
+        None => NeedsLogin::Rejected { error: "invalid_grant".to_owned(), description: None },
+    }
+}

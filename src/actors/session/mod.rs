@@ -1,0 +1,15 @@
+//! The actor that owns one session's tokens: what it can be asked, what it decides, how it obeys.
+
+mod actor;
+mod exchange;
+mod known;
+mod messages;
+mod outcome;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::actor::SessionActor;
+pub(crate) use self::known::Known;
+pub(crate) use self::messages::{GetToken, Passivate, Present, RefreshDue, Want};
+pub(crate) use self::outcome::store_failure;

@@ -1,0 +1,92 @@
+//! What every session's actor and exchange needs: the store, the wire, the clock, the registry.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::actors::gate::{Gate, GateOptions};
+use crate::actors::registry::Registry;
+use crate::actors::scheduler::SchedulerHandle;
+use crate::actors::task_kind::TaskKind;
+use crate::ledger::NodeId;
+use crate::model::{Clock, Misconfigured, ProviderId, SessionKey, Timestamp, TokenError};
+use crate::oauth::{HttpClient, Provider};
+use crate::store::SealedStore;
+use crate::timing::{Backoff, RefreshPolicy};
+
+/// What is shared by all actors of a hive.
+pub(crate) struct Shared {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: SealedStore,
+    pub(crate) http: HttpClient,
+    pub(crate) providers: ArcSwap<HashMap<ProviderId, Arc<ProviderEntry>>>,
+    pub(crate) registry: Registry,
+    pub(crate) scheduler: SchedulerHandle,
+    pub(crate) node: NodeId,
+    pub(crate) options: SharedOptions,
+    /// The host runtime: all I/O runs here.
+    pub(crate) runtime: Handle,
+    /// Tasks that shutdown waits for.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when shutdown begins.
+    pub(crate) closing: CancellationToken,
+}
+
+/// How sessions behave.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedOptions {
+    pub(crate) policy: RefreshPolicy,
+    pub(crate) backoff: Backoff,
+    /// A request is not written later than this after its exchange was granted.
+    pub(crate) send_within: Duration,
+    /// Callers that may wait for one session at the same time.
+    pub(crate) max_waiters: usize,
+    /// An actor idle for this long is passivated.
+    pub(crate) idle: Duration,
+}
+
+/// A provider and the gate in front of it.
+pub(crate) struct ProviderEntry {
+    pub(crate) provider: Provider,
+    pub(crate) gate: Gate,
+}
+
+impl ProviderEntry {
+    pub(crate) fn new(provider: Provider, options: GateOptions) -> Self {
+        Self { provider, gate: Gate::new(options) }
+    }
+}
+
+impl Shared {
+    /// The provider of that id.
+    pub(crate) fn provider(&self, id: &ProviderId) -> Result<Arc<ProviderEntry>, TokenError> {
+        self.providers.load().get(id).cloned().ok_or_else(|| {
+            TokenError::misconfigured(Misconfigured::UnknownProvider(id.clone()))
+        })
+    }
+
+    /// Runs a task on the host runtime; shutdown waits for it if its kind says so.
+    pub(crate) fn spawn<F>(&self, kind: TaskKind, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        tracing::trace!(task = kind.name(), "starting {}", kind.name());
+        if kind.is_drained() {
+            self.runtime.spawn(self.tasks.track_future(task));
+        } else {
+            self.runtime.spawn(task);
+        }
+    }
+
+    /// When a caller of this process last read the session, on the wall clock.
+    pub(crate) fn last_read(&self, key: &SessionKey) -> Option<Timestamp> {
+        let read = self.registry.last_read(key)?;
+        Some(self.clock.now() - self.clock.boot().since(read))
+    }
+}

@@ -1,0 +1,36 @@
+//! The one list of what runs for long, and what becomes of each on an error and at shutdown.
+
+/// A long-lived task of this crate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskKind {
+    /// Claims due sessions and has them refreshed. On a store error: logs, backs off, goes on. At
+    /// shutdown: stops at once; what it claimed becomes visible again.
+    Scheduler,
+    /// Passivates idle actors and evicts what nobody reads. Cannot fail. At shutdown: stops at once.
+    Sweeper,
+    /// One exchange with a provider. On an error: tells the ledger. At shutdown: is waited for, since a
+    /// refresh token may be spent already.
+    Exchange,
+    /// One read of a session's record. At shutdown: is waited for.
+    Load,
+    /// Asks a hive that was dropped without `shutdown` to let its store go. Ends by itself.
+    Farewell,
+}
+
+impl TaskKind {
+    /// The name in logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scheduler => "scheduler",
+            Self::Sweeper => "sweeper",
+            Self::Exchange => "exchange",
+            Self::Load => "load",
+            Self::Farewell => "farewell",
+        }
+    }
+
+    /// True if shutdown waits until it has finished.
+    pub(crate) fn is_drained(self) -> bool {
+        matches!(self, Self::Exchange | Self::Load)
+    }
+}
