@@ -84,8 +84,9 @@ and open a new shell."
 # (Linux, macOS and Windows on x86-64 and ARM64) a C compiler is all it asks; elsewhere, cmake too.
 need_c_compiler() {
     local compiler=${CC:-cc}
-    if ! command -v "$compiler" >/dev/null || ! compiles "$compiler"; then
-        if ! apt_install gcc libc6-dev || ! compiles "$compiler"; then
+    # A compiler that was asked for by name is not ours to install.
+    if ! compiles "$compiler"; then
+        if [[ -n ${CC:-} ]] || ! apt_install gcc libc6-dev || ! compiles "$compiler"; then
             missing "no working C compiler ($compiler). Install one, for instance:
   sudo apt-get install gcc libc6-dev"
         fi
@@ -94,6 +95,7 @@ need_c_compiler() {
 }
 
 compiles() {
+    command -v "$1" >/dev/null || return 1
     printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' |
         "$1" -x c -o /dev/null - 2>/dev/null
 }

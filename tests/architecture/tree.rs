@@ -45,11 +45,12 @@ fn walk(root: &Path, below: &str, found: &mut Vec<String>) {
     let Ok(entries) = std::fs::read_dir(root.join(below)) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if below.is_empty() { name.clone() } else { format!("{below}/{name}") };
+        if matches!(name.as_str(), "target" | ".git") {
+            continue;
+        }
+        let path = if below.is_empty() { name } else { format!("{below}/{name}") };
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() && !matches!(name.as_str(), "target" | ".git") => {
-                walk(root, &path, found);
-            }
+            Ok(kind) if kind.is_dir() => walk(root, &path, found),
             Ok(kind) if kind.is_file() => found.push(path),
             _ => {}
         }
