@@ -1,4 +1,41 @@
-//! tokenhive keeps every user's OAuth session alive.
+//! tokenhive keeps every user's OAuth session alive, for servers that act on behalf of thousands to
+//! millions of users.
+//!
+//! One actor per session owns that session's tokens and lets exactly one refresh happen at a time; a
+//! scheduler refreshes before expiry; a store is the record. A valid token is handed out from memory in
+//! nanoseconds:
+//!
+//! ```no_run
+//! use tokenhive::catalogue;
+//! use tokenhive::{CallbackQuery, FileStore, Keyring, LoginRequest, Secret, SessionKey, TokenHive};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let hive = TokenHive::builder()
+//!     .provider(
+//!         catalogue::github("client-id", Secret::from_env("GITHUB_SECRET")?)
+//!             .redirect_url("https://app.example/callback"),
+//!     )
+//!     .store(FileStore::open("tokens.redb")?)
+//!     .keyring(Keyring::from_env("TOKENHIVE_KEYS")?)
+//!     .start()
+//!     .await?;
+//!
+//! let key = SessionKey::new("acme", "user-42")?;
+//! let login = hive.begin_login(&key, LoginRequest::provider("github").scope("repo")).await?;
+//! // Redirect the browser to login.authorization_url; later, from the callback's URL:
+//! let callback = CallbackQuery::parse("code=…&state=…")?;
+//! let session = hive.complete_login(&callback).await?;
+//! let token = hive.token(&key).await?; // always fresh; nanoseconds when cached
+//! println!("Authorization: Bearer <{} bytes>", token.access_token().expose().len());
+//! # hive.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Reading order
+//!
+//! [`model`] has the words, [`ledger`] the rules of who may redeem a refresh token, [`store`] what they
+//! are applied to, [`oauth`] the wire, [`hive`] the handle. `docs/ARCHITECTURE.md` has the map.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
@@ -22,3 +59,18 @@ pub mod simulator;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+
+pub use self::hive::{
+    AuthorizationService, BuildError, HiveBuilder, LoggedIn, Login, LoginError, LoginFault,
+    LoginRequest, RestoreError, RestoreOptions, Restored, ServiceOptions, SessionInfo, SessionState,
+    TokenHive, TokenRequest,
+};
+pub use self::model::{
+    Group, Misconfigured, NeedsLogin, OAuthToken, ProviderId, ReuseClass, Scope, Secret, SessionKey,
+    Snapshot, TokenError, Unavailable, User,
+};
+pub use self::oauth::{CallbackQuery, Provider, ProviderBuilder, catalogue};
+pub use self::sealing::Keyring;
+#[cfg(feature = "file")]
+pub use self::store::FileStore;
+pub use self::store::{MemoryStore, SessionStore, StoreError};

@@ -31,7 +31,8 @@ impl Lifetimes {
     ) -> Self {
         let (now, elapsed) = clock;
         let stated = answer.expires_in.map(seconds);
-        let absolute = || answer.expires_at.and_then(|_| token.expiry()).map(|at| at.since(now) + elapsed);
+        let absolute =
+            || answer.expires_at.and_then(|_| token.expiry()).map(|at| at.since(now) + elapsed);
         let access = stated
             .or_else(absolute)
             .or_else(|| token.lifetime())

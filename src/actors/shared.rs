@@ -66,9 +66,11 @@ impl ProviderEntry {
 impl Shared {
     /// The provider of that id.
     pub(crate) fn provider(&self, id: &ProviderId) -> Result<Arc<ProviderEntry>, TokenError> {
-        self.providers.load().get(id).cloned().ok_or_else(|| {
-            TokenError::misconfigured(Misconfigured::UnknownProvider(id.clone()))
-        })
+        self.providers
+            .load()
+            .get(id)
+            .cloned()
+            .ok_or_else(|| TokenError::misconfigured(Misconfigured::UnknownProvider(id.clone())))
     }
 
     /// Runs a task on the host runtime; shutdown waits for it if its kind says so.

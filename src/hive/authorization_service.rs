@@ -2,9 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::hive::{
-    LoginError, LoginFault, LoginRequest, RestoreError, RestoreOptions, TokenHive,
-};
+use crate::hive::{LoginError, LoginFault, LoginRequest, RestoreError, RestoreOptions, TokenHive};
 use crate::model::{
     Misconfigured, NeedsLogin, OAuthToken, ProviderId, Secret, SessionKey, TokenError, User,
 };

@@ -175,8 +175,8 @@ impl HiveBuilder {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         });
-        let host =
-            Host::start(self.actor_threads).map_err(|error| BuildError::Threads(error.to_string()))?;
+        let host = Host::start(self.actor_threads)
+            .map_err(|error| BuildError::Threads(error.to_string()))?;
         let supervisor = Supervisor::new(shared, host.arbiters());
         actors::start_background(&supervisor, scheduling, commands);
         Ok(TokenHive::assemble(supervisor, host, self.login_ttl))
@@ -234,7 +234,9 @@ pub enum BuildError {
     #[error("provider {0} was given twice; set another id on one of them")]
     ProviderTwice(ProviderId),
     /// The store outlives the process, so its keys must too.
-    #[error("the store outlives the process and needs a keyring; pass one, for example Keyring::from_env")]
+    #[error(
+        "the store outlives the process and needs a keyring; pass one, for example Keyring::from_env"
+    )]
     MissingKeyring,
     /// The HTTP client could not be made.
     #[error(transparent)]

@@ -20,7 +20,9 @@ pub use self::error::StoreError;
 pub(crate) use self::login::PendingLogin;
 pub use self::memory::MemoryStore;
 pub use self::sealed::SealedStoreError;
-pub(crate) use self::sealed::{Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStore, Session, Spans};
+pub(crate) use self::sealed::{
+    Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStore, Session, Spans,
+};
 
 use crate::ledger::{
     Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::ledger::{
-    AttemptId, Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Grant,
-    NewTokens, Put, PutReply, Record, Sealed, Settled, TakenLogin,
+    AttemptId, Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply,
+    Grant, NewTokens, Put, PutReply, Record, Sealed, Settled, TakenLogin,
 };
 use crate::model::{OAuthToken, ProviderId, Secret, SessionKey, Timestamp, User};
 use crate::sealing::{Field, Keyring, Label, SealError};

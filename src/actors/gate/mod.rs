@@ -53,10 +53,8 @@ impl Gate {
     /// How long to wait before asking again, where the provider is resting.
     pub(crate) async fn admit(&self, clock: &dyn Clock) -> Result<Permit, Duration> {
         self.with_breaker(|breaker| breaker.check(clock.boot()))?;
-        let permit = Arc::clone(&self.permits)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+        let permit =
+            Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
         self.with_breaker(|breaker| breaker.admit(clock.boot()))?;
         Ok(Permit(permit))
     }

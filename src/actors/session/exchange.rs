@@ -10,7 +10,8 @@ use crate::actors::session::outcome::{self, ExchangeOutcome, LoadOutcome, store_
 use crate::actors::session::state::Reason;
 use crate::actors::shared::{ProviderEntry, Shared};
 use crate::ledger::{
-    AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Settled, Urgency,
+    AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Settled,
+    Urgency,
 };
 use crate::model::{BootTime, ReuseClass, SessionKey, Timestamp, TokenError, Unavailable};
 use crate::oauth::{self, Granted, RequestError};
@@ -53,7 +54,11 @@ fn publish(shared: &Shared, key: &SessionKey, session: &Session) -> Known {
 
 /// Reports an exchange that a former run of this node left open, then reads again. That run is over,
 /// so no answer to it can come any more; whether the provider acted on it nobody knows.
-pub(crate) async fn resolve(shared: &Shared, key: &SessionKey, known: Option<Known>) -> LoadOutcome {
+pub(crate) async fn resolve(
+    shared: &Shared,
+    key: &SessionKey,
+    known: Option<Known>,
+) -> LoadOutcome {
     if let Some(known) = known
         && let Some(abandoned) = &known.abandoned
     {
@@ -114,7 +119,8 @@ pub(crate) async fn run(
         Err(wait) => {
             let detail = "it is failing or asked for patience, and is left alone for now";
             let reason = Unavailable::Provider { detail: detail.to_owned() };
-            let wait = wait + Chance::of(key, shared.clock.boot().as_nanos()).span(Duration::ZERO, wait / 4);
+            let wait = wait
+                + Chance::of(key, shared.clock.boot().as_nanos()).span(Duration::ZERO, wait / 4);
             return later(shared, key, wait, TokenError::unavailable(reason, Some(wait)));
         }
     };

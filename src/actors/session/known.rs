@@ -49,7 +49,9 @@ pub(crate) enum Condition {
     /// The provider gave no refresh token.
     Fixed,
     /// Nothing may begin until then.
-    Suspect { until: BootTime },
+    Suspect {
+        until: BootTime,
+    },
     /// The provider's final word was no.
     Ended(Box<NeedsLogin>),
 }
@@ -136,9 +138,10 @@ impl Known {
     /// True once the fraction `earliest` of the access token's lifetime has passed.
     pub(crate) fn is_due(&self, now: BootTime, earliest: f64) -> bool {
         let waits = matches!(self.health, Condition::Suspect { .. });
-        waits || self.lifetime.is_some_and(|life| {
-            self.remaining(now) <= life.mul_f64(1.0 - earliest) + DUE_SLACK
-        })
+        waits
+            || self
+                .lifetime
+                .is_some_and(|life| self.remaining(now) <= life.mul_f64(1.0 - earliest) + DUE_SLACK)
     }
 
     /// How long the access token still lives.
@@ -149,10 +152,9 @@ impl Known {
 
 fn rejected(record: &Record) -> NeedsLogin {
     match &record.last_error {
-        Some(note) => NeedsLogin::Rejected {
-            error: note.code.clone(),
-            description: note.description.clone(),
-        },
+        Some(note) => {
+            NeedsLogin::Rejected { error: note.code.clone(), description: note.description.clone() }
+        }
         None => NeedsLogin::Rejected { error: "invalid_grant".to_owned(), description: None },
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::actors::session::Known;
 use crate::actors::session::known::Condition;
 use crate::actors::session::messages::{Freshness, Want};
 use crate::actors::session::outcome::{ExchangeOutcome, LoadOutcome};
-use crate::actors::session::Known;
 use crate::model::{BootTime, NeedsLogin, Snapshot, TokenError, Unavailable};
 
 /// What is done for a caller.
