@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::Clock;
-use crate::simulator::codes::{AuthorizationRequest, CodeStanding, Codes};
+use crate::simulator::codes::{AuthorizationRequest, Code, CodeStanding, Codes};
 use crate::simulator::faults::{FaultAction, FaultDice, GrantFilter, Target};
 use crate::simulator::log::Log;
 use crate::simulator::options::SimulatorOptions;
@@ -74,6 +74,15 @@ pub(super) struct World {
 pub(super) enum Grant {
     Code { code: String, redirect_uri: Option<String>, verifier: Option<String> },
     Refresh { token: String, scope: Option<String> },
+}
+
+/// The circumstances in which a grant is presented.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    /// The authenticated client.
+    pub client: &'a str,
+    pub fault: Option<&'a FaultAction>,
+    pub now: Moment,
 }
 
 /// Tokens issued, with the scope they carry.
@@ -172,34 +181,29 @@ impl World {
     }
 
     /// Presents a grant: the commit. `Err` tells why there are no tokens.
-    pub fn present(
-        &mut self,
-        grant: &Grant,
-        client: &str,
-        fault: Option<&FaultAction>,
-        now: Moment,
-    ) -> Result<Granted, Outcome> {
+    pub fn present(&mut self, grant: &Grant, attempt: Attempt<'_>) -> Result<Granted, Outcome> {
         match grant {
             Grant::Code { code, redirect_uri, verifier } => {
-                let proof = CodeProof { client, redirect_uri, verifier };
-                self.present_code(code, proof, fault, now)
+                let proof = CodeProof { client: attempt.client, redirect_uri, verifier };
+                self.present_code(code, proof, attempt)
             }
             Grant::Refresh { token, scope } => {
-                self.present_refresh(token, scope.as_deref(), client, fault, now)
+                self.present_refresh(token, scope.as_deref(), attempt)
             }
         }
     }
 
     /// Files a grant that a fault keeps from being consumed.
     pub fn turn_away(&mut self, grant: &Grant, fault: &FaultAction, now: Moment) {
+        let attempt = Attempt { client: "", fault: Some(fault), now };
         match grant {
             Grant::Code { code, .. } => {
                 let user = self.codes.code(code).map(|code| code.user.to_string());
-                let event = self.code_event(user, Outcome::NotConsumed, Some(fault), now);
+                let event = self.code_event(user, Outcome::NotConsumed, attempt);
                 self.log.file(event, self.options.history);
             }
             Grant::Refresh { token, .. } => {
-                self.file_refresh(token, Outcome::NotConsumed, None, Some(fault), now);
+                self.file_refresh(token, Outcome::NotConsumed, None, attempt);
             }
         }
     }
@@ -208,13 +212,13 @@ impl World {
         &mut self,
         code: &str,
         proof: CodeProof<'_>,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        attempt: Attempt<'_>,
     ) -> Result<Granted, Outcome> {
+        let now = attempt.now;
         let record = self.codes.code(code).cloned();
         let outcome = record.as_ref().map_or(Outcome::Unknown, |code| proof.judge(code, now));
         let user = record.as_ref().map(|code| code.user.to_string());
-        let mut event = self.code_event(user, outcome, fault, now);
+        let mut event = self.code_event(user, outcome, attempt);
         let mut granted = Err(outcome);
         if let Some(record) = record {
             match (outcome, record.standing) {
@@ -241,7 +245,7 @@ impl World {
         granted
     }
 
-    fn open(&mut self, code: &crate::simulator::codes::Code, now: Moment) -> Pair {
+    fn open(&mut self, code: &Code, now: Moment) -> Pair {
         let owner = Owner {
             user: Arc::clone(&code.user),
             client_id: Arc::clone(&code.request.client_id),
@@ -255,26 +259,25 @@ impl World {
         &mut self,
         text: &str,
         scope: Option<&str>,
-        client: &str,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        attempt: Attempt<'_>,
     ) -> Result<Granted, Outcome> {
         let Some(token) = self.sessions.recognise(text) else {
-            self.file_refresh(text, Outcome::Unknown, None, fault, now);
+            self.file_refresh(text, Outcome::Unknown, None, attempt);
             return Err(Outcome::Unknown);
         };
         let whole = self.sessions.owner(token.family).map(|owner| Arc::clone(&owner.scope));
         let whole = whole.unwrap_or_else(|| "".into());
         if scope.is_some_and(|scope| !is_within(scope, &whole)) {
-            self.file_refresh(text, Outcome::ScopeRefused, None, fault, now);
+            self.file_refresh(text, Outcome::ScopeRefused, None, attempt);
             return Err(Outcome::ScopeRefused);
         }
         let options = Arc::clone(&self.options);
-        let Ruling { outcome, pair } = self.sessions.present(token, client, &options, now);
+        let Ruling { outcome, pair } =
+            self.sessions.present(token, attempt.client, &options, attempt.now);
         let issued = pair.as_ref().map(|pair| Fingerprint::of(&pair.refresh));
-        self.file_refresh(text, outcome, issued, fault, now);
+        self.file_refresh(text, outcome, issued, attempt);
         if outcome == Outcome::ReplayRevoked {
-            self.file_revocation(token.family, RevocationReason::RefreshTokenReplay, now);
+            self.file_revocation(token.family, RevocationReason::RefreshTokenReplay, attempt.now);
         }
         let scope = scope.unwrap_or(&whole).to_owned();
         pair.map(|pair| Granted { pair, scope }).ok_or(outcome)
@@ -284,8 +287,7 @@ impl World {
         &mut self,
         user: Option<String>,
         outcome: Outcome,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        Attempt { fault, now, .. }: Attempt<'_>,
     ) -> Event {
         let mut event = self.log.event(EventKind::CodePresented, now.wall);
         event.user = user;
@@ -300,8 +302,7 @@ impl World {
         text: &str,
         outcome: Outcome,
         issued: Option<Fingerprint>,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        Attempt { fault, now, .. }: Attempt<'_>,
     ) {
         let answer = answer_under(fault);
         let mut event = self.log.event(EventKind::RefreshPresented, now.wall);
@@ -369,7 +370,7 @@ struct CodeProof<'a> {
 }
 
 impl CodeProof<'_> {
-    fn judge(&self, code: &crate::simulator::codes::Code, now: Moment) -> Outcome {
+    fn judge(&self, code: &Code, now: Moment) -> Outcome {
         if *code.request.client_id != *self.client {
             return Outcome::WrongClient;
         }
