@@ -18,6 +18,7 @@ enum Command {
 }
 
 /// Runs the command line and returns its exit code.
+#[expect(clippy::print_stderr, reason = "a command tells its user what went wrong")]
 pub fn run() -> std::process::ExitCode {
     let Arguments { command } = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

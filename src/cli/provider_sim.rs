@@ -16,7 +16,7 @@ use crate::simulator::{Approval, ClientOptions, ReuseBehaviour, Simulator, Simul
 /// It plays every refresh-token reuse class, breaks answers on demand, and keeps a ground-truth log
 /// of what it did. Everything can be changed while it runs; GET / lists how.
 #[derive(Debug, Args)]
-pub struct ProviderSimArgs {
+pub(crate) struct ProviderSimArgs {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9400")]
     listen: SocketAddr,
@@ -92,7 +92,8 @@ impl fmt::Debug for Client {
 /// # Errors
 ///
 /// The address is not loopback and `--allow-remote` is missing, or cannot be listened on.
-pub async fn run(args: ProviderSimArgs) -> anyhow::Result<()> {
+#[expect(clippy::print_stdout, reason = "the endpoints are what the command is run for")]
+pub(crate) async fn run(args: ProviderSimArgs) -> anyhow::Result<()> {
     let listen = args.listen;
     if !listen.ip().is_loopback() && !args.allow_remote {
         anyhow::bail!(

@@ -26,23 +26,23 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(options: SimulatorOptions, base_url: String) -> Self {
+    pub(crate) fn new(options: SimulatorOptions, base_url: String) -> Self {
         let clock = Arc::clone(&options.clock.0);
         let world = Mutex::new(World::new(options));
         Self { world, clock, base_url, token_requests: AtomicU64::new(0) }
     }
 
     /// The world, locked; never held across an await.
-    pub fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         Moment { wall: self.clock.now(), boot: self.clock.boot() }
     }
 
     /// Counts a token request as in progress until the guard is dropped.
-    pub fn enter_token_request(self: &Arc<Self>) -> InProgress {
+    pub(crate) fn enter_token_request(self: &Arc<Self>) -> InProgress {
         let count = self.token_requests.fetch_add(1, Ordering::Relaxed) + 1;
         let totals = &mut self.world().log.totals;
         totals.max_concurrent_token_requests = totals.max_concurrent_token_requests.max(count);
@@ -111,19 +111,19 @@ impl World {
     }
 
     /// Forgets sessions, codes, faults and history; the options stay.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         let options = SimulatorOptions::clone(&self.options);
         *self = Self::new(options);
     }
 
     /// The user whose turn it is.
-    pub fn next_user(&mut self) -> String {
+    pub(crate) fn next_user(&mut self) -> String {
         self.last_user += 1;
         users::name((self.last_user - 1) % u64::from(self.options.users.max(1)) + 1)
     }
 
     /// Counts a token request and decides which fault strikes it and how long it takes.
-    pub fn plan(&mut self, grant: Option<&Grant>) -> Plan {
+    pub(crate) fn plan(&mut self, grant: Option<&Grant>) -> Plan {
         let kind = match grant {
             Some(Grant::Code { .. }) => GrantFilter::Code,
             Some(Grant::Refresh { .. }) => GrantFilter::Refresh,
@@ -147,7 +147,12 @@ impl World {
     }
 
     /// Issues a code and files it.
-    pub fn approve(&mut self, request: AuthorizationRequest, user: &str, now: Moment) -> String {
+    pub(crate) fn approve(
+        &mut self,
+        request: AuthorizationRequest,
+        user: &str,
+        now: Moment,
+    ) -> String {
         let mut event = self.log.event(EventKind::CodeIssued, now.wall);
         event.user = Some(user.to_owned());
         self.log.file(event, self.options.history);
@@ -155,13 +160,13 @@ impl World {
     }
 
     /// Files a login that was denied.
-    pub fn deny(&mut self, now: Moment) {
+    pub(crate) fn deny(&mut self, now: Moment) {
         let event = self.log.event(EventKind::LoginDenied, now.wall);
         self.log.file(event, self.options.history);
     }
 
     /// Opens a session for the next user without a login, its access token lasting `lifetime`.
-    pub fn mint(&mut self, scope: &str, lifetime: Duration, now: Moment) -> (String, Pair) {
+    pub(crate) fn mint(&mut self, scope: &str, lifetime: Duration, now: Moment) -> (String, Pair) {
         self.last_user += 1;
         let user = users::name(self.last_user);
         let client = self.options.clients.keys().next().map_or("", String::as_str);
@@ -181,7 +186,11 @@ impl World {
     }
 
     /// Presents a grant: the commit. `Err` tells why there are no tokens.
-    pub fn present(&mut self, grant: &Grant, attempt: Attempt<'_>) -> Result<Granted, Outcome> {
+    pub(crate) fn present(
+        &mut self,
+        grant: &Grant,
+        attempt: Attempt<'_>,
+    ) -> Result<Granted, Outcome> {
         match grant {
             Grant::Code { code, redirect_uri, verifier } => {
                 let proof = CodeProof { client: attempt.client, redirect_uri, verifier };
@@ -194,7 +203,7 @@ impl World {
     }
 
     /// Files a grant that a fault keeps from being consumed.
-    pub fn turn_away(&mut self, grant: &Grant, fault: &FaultAction, now: Moment) {
+    pub(crate) fn turn_away(&mut self, grant: &Grant, fault: &FaultAction, now: Moment) {
         let attempt = Attempt { client: "", fault: Some(fault), now };
         match grant {
             Grant::Code { code, .. } => {
@@ -326,7 +335,7 @@ impl World {
     }
 
     /// Revokes a family; returns whether it was alive.
-    pub fn revoke(&mut self, family: u64, reason: RevocationReason, now: Moment) -> bool {
+    pub(crate) fn revoke(&mut self, family: u64, reason: RevocationReason, now: Moment) -> bool {
         let alive = self.sessions.revoke(family, reason);
         if alive {
             self.file_revocation(family, reason, now);
@@ -335,7 +344,7 @@ impl World {
     }
 
     /// Revokes every family of `user`; returns how many were alive.
-    pub fn revoke_user(&mut self, user: &str, now: Moment) -> usize {
+    pub(crate) fn revoke_user(&mut self, user: &str, now: Moment) -> usize {
         let families = self.sessions.families_of(user);
         let revoked = families.into_iter().map(|id| self.revoke(id, RevocationReason::User, now));
         revoked.filter(|alive| *alive).count()
@@ -350,12 +359,12 @@ impl World {
     }
 
     /// Totals only.
-    pub fn summary(&self) -> GroundTruth {
+    pub(crate) fn summary(&self) -> GroundTruth {
         GroundTruth { totals: self.log.totals(), ..GroundTruth::default() }
     }
 
     /// Everything that is remembered.
-    pub fn ground_truth(&self, now: Moment) -> GroundTruth {
+    pub(crate) fn ground_truth(&self, now: Moment) -> GroundTruth {
         let (families, tokens) = self.sessions.histories(now.boot);
         let (events, events_forgotten) = self.log.events();
         GroundTruth { totals: self.log.totals(), families, tokens, events, events_forgotten }
