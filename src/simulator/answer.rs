@@ -45,7 +45,7 @@ pub(super) enum SimulatorBody {
 
 impl SimulatorBody {
     /// The first half of `whole`, announced as all of it.
-    pub fn truncated(whole: &Bytes) -> Self {
+    pub(crate) fn truncated(whole: &Bytes) -> Self {
         Self::Truncated {
             part: Some(whole.slice(..whole.len() / 2)),
             announced: whole.len() as u64,

@@ -46,12 +46,12 @@ pub(super) struct Codes {
 }
 
 impl Codes {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { codes: Shelf::new(), tickets: Shelf::new() }
     }
 
     /// Issues a code for `user`.
-    pub fn issue(
+    pub(crate) fn issue(
         &mut self,
         request: AuthorizationRequest,
         user: Arc<str>,
@@ -62,23 +62,27 @@ impl Codes {
         self.codes.put(code, now, lifetime + KEPT)
     }
 
-    pub fn code(&self, code: &str) -> Option<&Code> {
+    pub(crate) fn code(&self, code: &str) -> Option<&Code> {
         self.codes.items.get(code)
     }
 
-    pub fn set_standing(&mut self, code: &str, standing: CodeStanding) {
+    pub(crate) fn set_standing(&mut self, code: &str, standing: CodeStanding) {
         if let Some(code) = self.codes.items.get_mut(code) {
             code.standing = standing;
         }
     }
 
     /// Keeps a request until a person approves it; returns its ticket.
-    pub fn await_approval(&mut self, request: AuthorizationRequest, now: BootTime) -> String {
+    pub(crate) fn await_approval(
+        &mut self,
+        request: AuthorizationRequest,
+        now: BootTime,
+    ) -> String {
         self.tickets.put(request, now, KEPT)
     }
 
     /// The request of a ticket, which is used up.
-    pub fn take_ticket(&mut self, ticket: &str) -> Option<AuthorizationRequest> {
+    pub(crate) fn take_ticket(&mut self, ticket: &str) -> Option<AuthorizationRequest> {
         self.tickets.items.remove(ticket)
     }
 }

@@ -252,18 +252,18 @@ pub(super) struct Target<'a> {
 }
 
 impl FaultDice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { plan: FaultPlan::none(), matched: Vec::new(), random: SplitMix(seed) }
     }
 
-    pub fn set(&mut self, plan: FaultPlan) {
+    pub(crate) fn set(&mut self, plan: FaultPlan) {
         self.matched = vec![0; plan.rules.len()];
         self.plan = plan;
     }
 
     /// The fault that strikes this request, if any. Each matching rule counts it, fired or not,
     /// until one fires.
-    pub fn roll(&mut self, target: Target<'_>) -> Option<FaultAction> {
+    pub(crate) fn roll(&mut self, target: Target<'_>) -> Option<FaultAction> {
         for (rule, matched) in self.plan.rules.iter().zip(&mut self.matched) {
             let grant = rule.grant == GrantFilter::Any || rule.grant == target.grant;
             let user = rule.user.is_none() || rule.user.as_deref() == target.user;
@@ -285,7 +285,7 @@ impl FaultDice {
     }
 
     /// A number from zero up to one.
-    pub fn fraction(&mut self) -> f64 {
+    pub(crate) fn fraction(&mut self) -> f64 {
         self.random.fraction()
     }
 }

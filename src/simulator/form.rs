@@ -23,7 +23,7 @@ pub(super) struct OAuthError {
 }
 
 impl OAuthError {
-    pub fn new(code: &'static str, description: &'static str) -> Self {
+    pub(crate) fn new(code: &'static str, description: &'static str) -> Self {
         Self {
             code: Cow::Borrowed(code),
             description,
@@ -32,7 +32,7 @@ impl OAuthError {
         }
     }
 
-    pub fn invalid_request(description: &'static str) -> Self {
+    pub(crate) fn invalid_request(description: &'static str) -> Self {
         Self::new("invalid_request", description)
     }
 }
@@ -43,7 +43,7 @@ pub(super) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
     /// Reads a query or a form body.
-    pub fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
+    pub(crate) fn parse(encoded: &[u8]) -> Result<Self, OAuthError> {
         let mut parameters = BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(encoded) {
             if value.is_empty() {
@@ -56,11 +56,11 @@ impl Parameters {
         Ok(Self(parameters))
     }
 
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    pub fn take(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         self.0.remove(name)
     }
 }
@@ -75,7 +75,7 @@ pub(super) struct ClientProof {
 
 impl ClientProof {
     /// Reads `client_secret_basic` or `client_secret_post`, never both (RFC 6749 §2.3).
-    pub fn read(headers: &HeaderMap, form: &mut Parameters) -> Result<Self, OAuthError> {
+    pub(crate) fn read(headers: &HeaderMap, form: &mut Parameters) -> Result<Self, OAuthError> {
         let (form_id, form_secret) = (form.take("client_id"), form.take("client_secret"));
         let Some(header) = headers.get(AUTHORIZATION) else {
             let id = form_id.ok_or_else(|| OAuthError::invalid_request("client_id is missing"))?;
@@ -96,7 +96,7 @@ impl ClientProof {
     }
 
     /// Checks the proof.
-    pub fn verify(&self, options: &SimulatorOptions) -> Result<(), OAuthError> {
+    pub(crate) fn verify(&self, options: &SimulatorOptions) -> Result<(), OAuthError> {
         let accepted = options.clients.get(&self.id).is_some_and(|client| {
             match (&client.secret, &self.secret) {
                 (Some(wanted), Some(given)) => wanted == given,

@@ -17,7 +17,7 @@ pub(super) struct Log {
 
 impl Log {
     /// An event of `kind` with its place in the order; the caller completes it, then files it.
-    pub fn event(&mut self, kind: EventKind, at: Timestamp) -> Event {
+    pub(crate) fn event(&mut self, kind: EventKind, at: Timestamp) -> Event {
         self.sequence += 1;
         Event {
             sequence: self.sequence,
@@ -36,7 +36,7 @@ impl Log {
     }
 
     /// Files an event, forgetting the oldest beyond `limit`, and counts it.
-    pub fn file(&mut self, event: Event, limit: usize) {
+    pub(crate) fn file(&mut self, event: Event, limit: usize) {
         let totals = &mut self.totals;
         match event.kind {
             EventKind::CodeIssued => totals.codes_issued += 1,
@@ -58,7 +58,7 @@ impl Log {
     }
 
     /// Counts one more presentation of a refresh token that had been presented `before` times.
-    pub fn count_presentation(&mut self, before: u32) {
+    pub(crate) fn count_presentation(&mut self, before: u32) {
         let histogram = &mut self.totals.presentations_per_generation;
         if let Some(tokens) = histogram.get_mut(&before) {
             *tokens -= 1;
@@ -70,7 +70,7 @@ impl Log {
     }
 
     /// Counts a token request as it comes in.
-    pub fn count_request(&mut self, grant: GrantFilter, fault: Option<&FaultAction>) {
+    pub(crate) fn count_request(&mut self, grant: GrantFilter, fault: Option<&FaultAction>) {
         self.totals.token_requests += 1;
         match grant {
             GrantFilter::Code => self.totals.code_requests += 1,
@@ -83,13 +83,13 @@ impl Log {
     }
 
     /// The events kept, and how many are not.
-    pub fn events(&self) -> (Vec<Event>, u64) {
+    pub(crate) fn events(&self) -> (Vec<Event>, u64) {
         (self.events.iter().cloned().collect(), self.forgotten)
     }
 
     /// The totals, ratios worked out.
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let mut totals = self.totals.clone();
         if totals.redeemed_generations > 0 {
             totals.calls_per_refresh =

@@ -40,14 +40,14 @@ pub(super) struct Minter {
 }
 
 impl Minter {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())
             .expect("the system provides random bytes");
         Self { key }
     }
 
     /// The token's text, padded to at least `bytes`.
-    pub fn write(&self, id: TokenId, bytes: usize) -> String {
+    pub(crate) fn write(&self, id: TokenId, bytes: usize) -> String {
         let TokenId { kind, family, generation, serial } = id;
         let mut text = format!("{}-{family:x}.{generation:x}.{serial:x}.", kind.prefix());
         let length = text.len() + 1 + SEAL_CHARS;
@@ -59,7 +59,7 @@ impl Minter {
     }
 
     /// What `text` stands for; `None` unless this simulator wrote it.
-    pub fn read(&self, text: &str) -> Option<TokenId> {
+    pub(crate) fn read(&self, text: &str) -> Option<TokenId> {
         let (body, seal) = text.rsplit_once('.')?;
         let (prefix, rest) = body.split_once('-')?;
         let kind = match prefix {

@@ -17,7 +17,7 @@ use crate::simulator::faults::{FaultAction, MalformedBody};
 use crate::simulator::form::{ClientProof, OAuthError, body_parameters, grant};
 use crate::simulator::options::{AnswerFormat, SimulatorOptions};
 use crate::simulator::truth::Outcome;
-use crate::simulator::world::{Grant, Granted, Plan, Shared};
+use crate::simulator::world::{Attempt, Grant, Granted, Plan, Shared};
 
 /// Where a redirecting token endpoint points to.
 pub(super) const ELSEWHERE: &str = "/token/elsewhere";
@@ -110,19 +110,18 @@ fn commit_now(shared: &Shared, request: Request, plan: &Plan) -> Result<Granted,
     request.client.verify(&plan.options)?;
     let now = shared.now();
     let mut world = shared.world();
-    world.present(&request.grant, &request.client.id, plan.fault.as_ref(), now).map_err(|outcome| {
-        match outcome {
-            Outcome::ScopeRefused => {
-                OAuthError::new("invalid_scope", "the scope exceeds what was granted")
-            }
-            Outcome::VerifierMismatch => {
-                OAuthError::new("invalid_grant", "the code verifier does not match its challenge")
-            }
-            Outcome::RedirectMismatch => {
-                OAuthError::new("invalid_grant", "the redirect URI is not the one of the request")
-            }
-            _ => OAuthError::new("invalid_grant", "the grant is invalid, expired or revoked"),
+    let attempt = Attempt { client: &request.client.id, fault: plan.fault.as_ref(), now };
+    world.present(&request.grant, attempt).map_err(|outcome| match outcome {
+        Outcome::ScopeRefused => {
+            OAuthError::new("invalid_scope", "the scope exceeds what was granted")
         }
+        Outcome::VerifierMismatch => {
+            OAuthError::new("invalid_grant", "the code verifier does not match its challenge")
+        }
+        Outcome::RedirectMismatch => {
+            OAuthError::new("invalid_grant", "the redirect URI is not the one of the request")
+        }
+        _ => OAuthError::new("invalid_grant", "the grant is invalid, expired or revoked"),
     })
 }
 

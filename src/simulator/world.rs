@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::model::Clock;
-use crate::simulator::codes::{AuthorizationRequest, CodeStanding, Codes};
+use crate::simulator::codes::{AuthorizationRequest, Code, CodeStanding, Codes};
 use crate::simulator::faults::{FaultAction, FaultDice, GrantFilter, Target};
 use crate::simulator::log::Log;
 use crate::simulator::options::SimulatorOptions;
@@ -26,23 +26,23 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub fn new(options: SimulatorOptions, base_url: String) -> Self {
+    pub(crate) fn new(options: SimulatorOptions, base_url: String) -> Self {
         let clock = Arc::clone(&options.clock.0);
         let world = Mutex::new(World::new(options));
         Self { world, clock, base_url, token_requests: AtomicU64::new(0) }
     }
 
     /// The world, locked; never held across an await.
-    pub fn world(&self) -> MutexGuard<'_, World> {
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         Moment { wall: self.clock.now(), boot: self.clock.boot() }
     }
 
     /// Counts a token request as in progress until the guard is dropped.
-    pub fn enter_token_request(self: &Arc<Self>) -> InProgress {
+    pub(crate) fn enter_token_request(self: &Arc<Self>) -> InProgress {
         let count = self.token_requests.fetch_add(1, Ordering::Relaxed) + 1;
         let totals = &mut self.world().log.totals;
         totals.max_concurrent_token_requests = totals.max_concurrent_token_requests.max(count);
@@ -76,6 +76,15 @@ pub(super) enum Grant {
     Refresh { token: String, scope: Option<String> },
 }
 
+/// The circumstances in which a grant is presented.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    /// The authenticated client.
+    pub client: &'a str,
+    pub fault: Option<&'a FaultAction>,
+    pub now: Moment,
+}
+
 /// Tokens issued, with the scope they carry.
 pub(super) struct Granted {
     pub pair: Pair,
@@ -102,19 +111,19 @@ impl World {
     }
 
     /// Forgets sessions, codes, faults and history; the options stay.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         let options = SimulatorOptions::clone(&self.options);
         *self = Self::new(options);
     }
 
     /// The user whose turn it is.
-    pub fn next_user(&mut self) -> String {
+    pub(crate) fn next_user(&mut self) -> String {
         self.last_user += 1;
         users::name((self.last_user - 1) % u64::from(self.options.users.max(1)) + 1)
     }
 
     /// Counts a token request and decides which fault strikes it and how long it takes.
-    pub fn plan(&mut self, grant: Option<&Grant>) -> Plan {
+    pub(crate) fn plan(&mut self, grant: Option<&Grant>) -> Plan {
         let kind = match grant {
             Some(Grant::Code { .. }) => GrantFilter::Code,
             Some(Grant::Refresh { .. }) => GrantFilter::Refresh,
@@ -138,7 +147,12 @@ impl World {
     }
 
     /// Issues a code and files it.
-    pub fn approve(&mut self, request: AuthorizationRequest, user: &str, now: Moment) -> String {
+    pub(crate) fn approve(
+        &mut self,
+        request: AuthorizationRequest,
+        user: &str,
+        now: Moment,
+    ) -> String {
         let mut event = self.log.event(EventKind::CodeIssued, now.wall);
         event.user = Some(user.to_owned());
         self.log.file(event, self.options.history);
@@ -146,13 +160,13 @@ impl World {
     }
 
     /// Files a login that was denied.
-    pub fn deny(&mut self, now: Moment) {
+    pub(crate) fn deny(&mut self, now: Moment) {
         let event = self.log.event(EventKind::LoginDenied, now.wall);
         self.log.file(event, self.options.history);
     }
 
     /// Opens a session for the next user without a login, its access token lasting `lifetime`.
-    pub fn mint(&mut self, scope: &str, lifetime: Duration, now: Moment) -> (String, Pair) {
+    pub(crate) fn mint(&mut self, scope: &str, lifetime: Duration, now: Moment) -> (String, Pair) {
         self.last_user += 1;
         let user = users::name(self.last_user);
         let client = self.options.clients.keys().next().map_or("", String::as_str);
@@ -172,34 +186,33 @@ impl World {
     }
 
     /// Presents a grant: the commit. `Err` tells why there are no tokens.
-    pub fn present(
+    pub(crate) fn present(
         &mut self,
         grant: &Grant,
-        client: &str,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        attempt: Attempt<'_>,
     ) -> Result<Granted, Outcome> {
         match grant {
             Grant::Code { code, redirect_uri, verifier } => {
-                let proof = CodeProof { client, redirect_uri, verifier };
-                self.present_code(code, proof, fault, now)
+                let proof = CodeProof { client: attempt.client, redirect_uri, verifier };
+                self.present_code(code, proof, attempt)
             }
             Grant::Refresh { token, scope } => {
-                self.present_refresh(token, scope.as_deref(), client, fault, now)
+                self.present_refresh(token, scope.as_deref(), attempt)
             }
         }
     }
 
     /// Files a grant that a fault keeps from being consumed.
-    pub fn turn_away(&mut self, grant: &Grant, fault: &FaultAction, now: Moment) {
+    pub(crate) fn turn_away(&mut self, grant: &Grant, fault: &FaultAction, now: Moment) {
+        let attempt = Attempt { client: "", fault: Some(fault), now };
         match grant {
             Grant::Code { code, .. } => {
                 let user = self.codes.code(code).map(|code| code.user.to_string());
-                let event = self.code_event(user, Outcome::NotConsumed, Some(fault), now);
+                let event = self.code_event(user, Outcome::NotConsumed, attempt);
                 self.log.file(event, self.options.history);
             }
             Grant::Refresh { token, .. } => {
-                self.file_refresh(token, Outcome::NotConsumed, None, Some(fault), now);
+                self.file_refresh(token, Outcome::NotConsumed, None, attempt);
             }
         }
     }
@@ -208,13 +221,13 @@ impl World {
         &mut self,
         code: &str,
         proof: CodeProof<'_>,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        attempt: Attempt<'_>,
     ) -> Result<Granted, Outcome> {
+        let now = attempt.now;
         let record = self.codes.code(code).cloned();
         let outcome = record.as_ref().map_or(Outcome::Unknown, |code| proof.judge(code, now));
         let user = record.as_ref().map(|code| code.user.to_string());
-        let mut event = self.code_event(user, outcome, fault, now);
+        let mut event = self.code_event(user, outcome, attempt);
         let mut granted = Err(outcome);
         if let Some(record) = record {
             match (outcome, record.standing) {
@@ -241,7 +254,7 @@ impl World {
         granted
     }
 
-    fn open(&mut self, code: &crate::simulator::codes::Code, now: Moment) -> Pair {
+    fn open(&mut self, code: &Code, now: Moment) -> Pair {
         let owner = Owner {
             user: Arc::clone(&code.user),
             client_id: Arc::clone(&code.request.client_id),
@@ -255,26 +268,25 @@ impl World {
         &mut self,
         text: &str,
         scope: Option<&str>,
-        client: &str,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        attempt: Attempt<'_>,
     ) -> Result<Granted, Outcome> {
         let Some(token) = self.sessions.recognise(text) else {
-            self.file_refresh(text, Outcome::Unknown, None, fault, now);
+            self.file_refresh(text, Outcome::Unknown, None, attempt);
             return Err(Outcome::Unknown);
         };
         let whole = self.sessions.owner(token.family).map(|owner| Arc::clone(&owner.scope));
         let whole = whole.unwrap_or_else(|| "".into());
         if scope.is_some_and(|scope| !is_within(scope, &whole)) {
-            self.file_refresh(text, Outcome::ScopeRefused, None, fault, now);
+            self.file_refresh(text, Outcome::ScopeRefused, None, attempt);
             return Err(Outcome::ScopeRefused);
         }
         let options = Arc::clone(&self.options);
-        let Ruling { outcome, pair } = self.sessions.present(token, client, &options, now);
+        let Ruling { outcome, pair } =
+            self.sessions.present(token, attempt.client, &options, attempt.now);
         let issued = pair.as_ref().map(|pair| Fingerprint::of(&pair.refresh));
-        self.file_refresh(text, outcome, issued, fault, now);
+        self.file_refresh(text, outcome, issued, attempt);
         if outcome == Outcome::ReplayRevoked {
-            self.file_revocation(token.family, RevocationReason::RefreshTokenReplay, now);
+            self.file_revocation(token.family, RevocationReason::RefreshTokenReplay, attempt.now);
         }
         let scope = scope.unwrap_or(&whole).to_owned();
         pair.map(|pair| Granted { pair, scope }).ok_or(outcome)
@@ -284,8 +296,7 @@ impl World {
         &mut self,
         user: Option<String>,
         outcome: Outcome,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        Attempt { fault, now, .. }: Attempt<'_>,
     ) -> Event {
         let mut event = self.log.event(EventKind::CodePresented, now.wall);
         event.user = user;
@@ -300,8 +311,7 @@ impl World {
         text: &str,
         outcome: Outcome,
         issued: Option<Fingerprint>,
-        fault: Option<&FaultAction>,
-        now: Moment,
+        Attempt { fault, now, .. }: Attempt<'_>,
     ) {
         let answer = answer_under(fault);
         let mut event = self.log.event(EventKind::RefreshPresented, now.wall);
@@ -325,7 +335,7 @@ impl World {
     }
 
     /// Revokes a family; returns whether it was alive.
-    pub fn revoke(&mut self, family: u64, reason: RevocationReason, now: Moment) -> bool {
+    pub(crate) fn revoke(&mut self, family: u64, reason: RevocationReason, now: Moment) -> bool {
         let alive = self.sessions.revoke(family, reason);
         if alive {
             self.file_revocation(family, reason, now);
@@ -334,7 +344,7 @@ impl World {
     }
 
     /// Revokes every family of `user`; returns how many were alive.
-    pub fn revoke_user(&mut self, user: &str, now: Moment) -> usize {
+    pub(crate) fn revoke_user(&mut self, user: &str, now: Moment) -> usize {
         let families = self.sessions.families_of(user);
         let revoked = families.into_iter().map(|id| self.revoke(id, RevocationReason::User, now));
         revoked.filter(|alive| *alive).count()
@@ -349,12 +359,12 @@ impl World {
     }
 
     /// Totals only.
-    pub fn summary(&self) -> GroundTruth {
+    pub(crate) fn summary(&self) -> GroundTruth {
         GroundTruth { totals: self.log.totals(), ..GroundTruth::default() }
     }
 
     /// Everything that is remembered.
-    pub fn ground_truth(&self, now: Moment) -> GroundTruth {
+    pub(crate) fn ground_truth(&self, now: Moment) -> GroundTruth {
         let (families, tokens) = self.sessions.histories(now.boot);
         let (events, events_forgotten) = self.log.events();
         GroundTruth { totals: self.log.totals(), families, tokens, events, events_forgotten }
@@ -369,7 +379,7 @@ struct CodeProof<'a> {
 }
 
 impl CodeProof<'_> {
-    fn judge(&self, code: &crate::simulator::codes::Code, now: Moment) -> Outcome {
+    fn judge(&self, code: &Code, now: Moment) -> Outcome {
         if *code.request.client_id != *self.client {
             return Outcome::WrongClient;
         }

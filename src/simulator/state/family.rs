@@ -75,7 +75,7 @@ pub(super) enum Verdict {
 }
 
 impl Family {
-    pub fn new(owner: Owner) -> Self {
+    pub(crate) fn new(owner: Owner) -> Self {
         Self {
             owner,
             revoked: None,
@@ -86,7 +86,7 @@ impl Family {
     }
 
     /// Decides what presenting `token` leads to; changes nothing.
-    pub fn judge(
+    pub(crate) fn judge(
         &self,
         token: TokenId,
         client: &str,
@@ -169,7 +169,7 @@ impl Family {
     }
 
     /// Ends what a pair of `generation` replaces, before it is issued.
-    pub fn prepare_rotation(&mut self, generation: u64, options: &SimulatorOptions) {
+    pub(crate) fn prepare_rotation(&mut self, generation: u64, options: &SimulatorOptions) {
         if matches!(options.reuse, ReuseBehaviour::GraceLast { .. }) {
             for sibling in self.refresh.iter_mut().filter(|token| token.generation == generation) {
                 if matches!(sibling.standing, Standing::Live) {
@@ -184,7 +184,7 @@ impl Family {
     }
 
     /// Marks a refresh token as redeemed for `successor`; the first time counts for the grace period.
-    pub fn spend(&mut self, serial: u64, successor: Successor, now: BootTime) {
+    pub(crate) fn spend(&mut self, serial: u64, successor: Successor, now: BootTime) {
         if let Some(token) = self.refresh_token_mut(serial) {
             let at = match token.standing {
                 Standing::Spent { at, .. } => at,
@@ -194,7 +194,7 @@ impl Family {
         }
     }
 
-    pub fn add_refresh(
+    pub(crate) fn add_refresh(
         &mut self,
         token: TokenId,
         fingerprint: Fingerprint,
@@ -218,7 +218,7 @@ impl Family {
         });
     }
 
-    pub fn add_access(&mut self, token: TokenId, options: &SimulatorOptions, now: BootTime) {
+    pub(crate) fn add_access(&mut self, token: TokenId, options: &SimulatorOptions, now: BootTime) {
         while self.access.front().is_some_and(|oldest| oldest.expires <= now)
             || self.access.len() >= options.tokens_per_family.max(2)
         {
@@ -232,17 +232,17 @@ impl Family {
     }
 
     /// True if the access token is alive. A revoked family has none.
-    pub fn accepts(&self, serial: u64, now: BootTime) -> bool {
+    pub(crate) fn accepts(&self, serial: u64, now: BootTime) -> bool {
         self.access.iter().rev().any(|token| token.serial == serial && token.expires > now)
     }
 
-    pub fn end_access(&mut self, serial: u64) -> bool {
+    pub(crate) fn end_access(&mut self, serial: u64) -> bool {
         let before = self.access.len();
         self.access.retain(|token| token.serial != serial);
         self.access.len() < before
     }
 
-    pub fn revoke(&mut self, reason: RevocationReason) -> bool {
+    pub(crate) fn revoke(&mut self, reason: RevocationReason) -> bool {
         let alive = self.revoked.is_none();
         if alive {
             self.revoked = Some(reason);
@@ -255,11 +255,11 @@ impl Family {
         self.refresh.iter().rev().find(|token| token.serial == serial)
     }
 
-    pub fn refresh_token_mut(&mut self, serial: u64) -> Option<&mut RefreshToken> {
+    pub(crate) fn refresh_token_mut(&mut self, serial: u64) -> Option<&mut RefreshToken> {
         self.refresh.iter_mut().rev().find(|token| token.serial == serial)
     }
 
-    pub fn history(&self, id: u64, now: BootTime) -> FamilyHistory {
+    pub(crate) fn history(&self, id: u64, now: BootTime) -> FamilyHistory {
         let alive = |token: &&RefreshToken| {
             self.revoked.is_none()
                 && matches!(token.standing, Standing::Live)
@@ -276,7 +276,7 @@ impl Family {
         }
     }
 
-    pub fn token_histories(&self, id: u64) -> impl Iterator<Item = TokenHistory> {
+    pub(crate) fn token_histories(&self, id: u64) -> impl Iterator<Item = TokenHistory> {
         self.refresh.iter().map(move |token| TokenHistory {
             fingerprint: token.fingerprint,
             family: id,
@@ -292,7 +292,7 @@ impl Family {
 impl RefreshToken {
     /// Writes down a presentation. Returns how often it had been presented before, and whether
     /// this was its first redemption.
-    pub fn note(&mut self, presentation: Presentation) -> (u32, bool) {
+    pub(crate) fn note(&mut self, presentation: Presentation) -> (u32, bool) {
         let before = self.presented;
         self.presented += 1;
         if self.presentations.len() < PRESENTATIONS_KEPT {

@@ -69,7 +69,7 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             minter: Minter::new(),
             families: HashMap::new(),
@@ -80,7 +80,7 @@ impl Sessions {
     }
 
     /// Opens a family for `owner` and issues its first pair.
-    pub fn open(&mut self, owner: Owner, options: &SimulatorOptions, now: Moment) -> Pair {
+    pub(crate) fn open(&mut self, owner: Owner, options: &SimulatorOptions, now: Moment) -> Pair {
         self.last_family += 1;
         let id = self.last_family;
         self.by_user.entry(Arc::clone(&owner.user)).or_default().push(id);
@@ -89,19 +89,19 @@ impl Sessions {
     }
 
     /// The token behind `text`, if it is a refresh token of a family known here.
-    pub fn recognise(&self, text: &str) -> Option<TokenId> {
+    pub(crate) fn recognise(&self, text: &str) -> Option<TokenId> {
         let token = self.minter.read(text)?;
         let known = token.kind == TokenKind::Refresh && self.families.contains_key(&token.family);
         known.then_some(token)
     }
 
     /// Whose family this is.
-    pub fn owner(&self, family: u64) -> Option<&Owner> {
+    pub(crate) fn owner(&self, family: u64) -> Option<&Owner> {
         self.families.get(&family).map(|family| &family.owner)
     }
 
     /// Presents a recognised refresh token: decides, and does what follows from it.
-    pub fn present(
+    pub(crate) fn present(
         &mut self,
         token: TokenId,
         client: &str,
@@ -129,13 +129,17 @@ impl Sessions {
 
     /// Writes a presentation into the token's history. Returns how often it had been presented
     /// before, and whether this was its first redemption; `None` for a forgotten token.
-    pub fn note(&mut self, token: TokenId, presentation: Presentation) -> Option<(u32, bool)> {
+    pub(crate) fn note(
+        &mut self,
+        token: TokenId,
+        presentation: Presentation,
+    ) -> Option<(u32, bool)> {
         let record = self.families.get_mut(&token.family)?.refresh_token_mut(token.serial)?;
         Some(record.note(presentation))
     }
 
     /// Who the access token speaks for, if it is accepted now.
-    pub fn bearer(&self, text: &str, now: BootTime) -> Option<Bearer> {
+    pub(crate) fn bearer(&self, text: &str, now: BootTime) -> Option<Bearer> {
         let token = self.minter.read(text)?;
         let family = self.families.get(&token.family)?;
         let accepted = token.kind == TokenKind::Access && family.accepts(token.serial, now);
@@ -148,27 +152,27 @@ impl Sessions {
     }
 
     /// The token behind `text`, of either kind, if its family is known.
-    pub fn any_token(&self, text: &str) -> Option<TokenId> {
+    pub(crate) fn any_token(&self, text: &str) -> Option<TokenId> {
         self.minter.read(text).filter(|token| self.families.contains_key(&token.family))
     }
 
     /// Ends one access token. Returns whether it was alive.
-    pub fn end_access_token(&mut self, token: TokenId) -> bool {
+    pub(crate) fn end_access_token(&mut self, token: TokenId) -> bool {
         self.families.get_mut(&token.family).is_some_and(|family| family.end_access(token.serial))
     }
 
     /// Revokes a family and everything issued from it. Returns whether it was alive.
-    pub fn revoke(&mut self, family: u64, reason: RevocationReason) -> bool {
+    pub(crate) fn revoke(&mut self, family: u64, reason: RevocationReason) -> bool {
         self.families.get_mut(&family).is_some_and(|family| family.revoke(reason))
     }
 
     /// The families of `user`.
-    pub fn families_of(&self, user: &str) -> Vec<u64> {
+    pub(crate) fn families_of(&self, user: &str) -> Vec<u64> {
         self.by_user.get(user).cloned().unwrap_or_default()
     }
 
     /// Every family and every remembered refresh token, in order of issue.
-    pub fn histories(&self, now: BootTime) -> (Vec<FamilyHistory>, Vec<TokenHistory>) {
+    pub(crate) fn histories(&self, now: BootTime) -> (Vec<FamilyHistory>, Vec<TokenHistory>) {
         let mut ids: Vec<_> = self.families.keys().copied().collect();
         ids.sort_unstable();
         let families = ids.iter().map(|id| self.families[id].history(*id, now)).collect();
