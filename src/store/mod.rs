@@ -8,14 +8,19 @@
 #[cfg(any(test, feature = "test-support"))]
 pub mod contract;
 mod error;
+#[cfg(feature = "file")]
+mod file;
 mod memory;
 mod sealed;
+mod steady;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use self::error::StoreError;
+#[cfg(feature = "file")]
+pub use self::file::FileStore;
 pub use self::memory::MemoryStore;
 
 use crate::ledger::{
