@@ -62,12 +62,12 @@ pub mod cli;
 
 pub use self::hive::{
     AuthorizationService, BuildError, HiveBuilder, LoggedIn, Login, LoginError, LoginFault,
-    LoginRequest, RestoreError, RestoreOptions, Restored, ServiceOptions, SessionInfo, SessionState,
-    TokenHive, TokenRequest,
+    LoginRequest, RestoreError, RestoreOptions, Restored, ServiceOptions, SessionInfo,
+    SessionState, TokenHive, TokenRequest,
 };
 pub use self::model::{
-    Group, Misconfigured, NeedsLogin, OAuthToken, ProviderId, ReuseClass, Scope, Secret, SessionKey,
-    Snapshot, TokenError, Unavailable, User,
+    Group, Misconfigured, NeedsLogin, OAuthToken, ProviderId, ReuseClass, Scope, Secret,
+    SessionKey, Snapshot, TokenError, Unavailable, User,
 };
 pub use self::oauth::{CallbackQuery, Provider, ProviderBuilder, catalogue};
 pub use self::sealing::Keyring;

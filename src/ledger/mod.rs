@@ -14,6 +14,8 @@ mod install;
 mod login;
 mod record;
 mod retire;
+#[cfg(any(test, feature = "test-support"))]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 

@@ -12,6 +12,7 @@ use crate::ledger::{
     set_profile, settle, take_login, visible_again,
 };
 use crate::model::{Clock, SessionKey, SystemClock, Timestamp};
+use crate::store::steady::SteadyClock;
 use crate::store::{At, LOGIN_MEMORY, SessionStore, StoreError};
 
 /// Forgotten logins are swept out once per this many new ones.
@@ -19,7 +20,7 @@ const SWEEP_EVERY: usize = 1024;
 
 /// A store that lives as long as the process.
 pub struct MemoryStore {
-    clock: Arc<dyn Clock>,
+    clock: SteadyClock,
     inner: Mutex<Inner>,
 }
 
@@ -37,9 +38,9 @@ impl MemoryStore {
         Self::with_clock(Arc::new(SystemClock))
     }
 
-    /// An empty store on another clock.
+    /// An empty store on another clock. Its time starts at the wall clock and never goes back.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, inner: Mutex::default() }
+        Self { clock: SteadyClock::new(clock), inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -8,15 +8,20 @@
 #[cfg(any(test, feature = "test-support"))]
 pub mod contract;
 mod error;
+#[cfg(feature = "file")]
+mod file;
 mod login;
 mod memory;
 mod sealed;
+mod steady;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 pub use self::error::StoreError;
+#[cfg(feature = "file")]
+pub use self::file::FileStore;
 pub(crate) use self::login::PendingLogin;
 pub use self::memory::MemoryStore;
 pub use self::sealed::SealedStoreError;

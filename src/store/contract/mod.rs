@@ -1,0 +1,47 @@
+//! The suite every store passes. Run it in the tests of your own store with [`run`].
+
+mod commits;
+mod due;
+mod exchanges;
+mod failures;
+mod lifecycle;
+mod logins;
+mod random;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::store::SessionStore;
+use crate::store::contract::random::Randomness;
+
+/// How many random operation sequences [`run`] plays.
+const RANDOM_SEQUENCES: u64 = 8;
+
+/// How many bytes of randomness each of them uses up: some hundred operations.
+const RANDOM_BYTES: usize = 1200;
+
+/// Runs every case, each on an empty store of its own made by `make`.
+///
+/// No case waits: what needs time to pass asks for spans of zero length. The store's clock may stand
+/// still or run.
+///
+/// # Panics
+///
+/// At the first thing a store does differently from [`crate::ledger`]; the message says what.
+pub async fn run<F, M>(make: F)
+where
+    F: Fn() -> M,
+    M: Future<Output = Arc<dyn SessionStore>>,
+{
+    exchanges::run(&make).await;
+    commits::run(&make).await;
+    failures::run(&make).await;
+    lifecycle::run(&make).await;
+    due::run(&make).await;
+    logins::run(&make).await;
+    for seed in 0..RANDOM_SEQUENCES {
+        random::play(make().await, Randomness::from_seed(seed, RANDOM_BYTES)).await;
+    }
+}

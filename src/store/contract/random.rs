@@ -1,0 +1,248 @@
+//! Random operations: the store answers and remembers exactly what the pure ledger does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::samples::{HOUR, MINUTE, sealed, tokens};
+use crate::ledger::{
+    AttemptId, Begin, Claim, Commit, Entry, ErrorNote, Fail, FailKind, NewTokens, NodeId, Put,
+    Urgency, begin, commit, delete, fail, postpone, put, set_profile, settle, visible_again,
+};
+use crate::model::{ProviderId, SessionKey, Timestamp};
+use crate::store::SessionStore;
+
+const ANSWERS: &str = "the store answers";
+
+/// A finite run of arbitrary bytes that choices are made from. Zero means the plainest choice.
+#[derive(Debug)]
+pub(super) struct Randomness {
+    bytes: std::vec::IntoIter<u8>,
+}
+
+impl Randomness {
+    pub(super) fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into_iter() }
+    }
+
+    /// SplitMix64, so that every run of the suite plays the same sequences.
+    pub(super) fn from_seed(seed: u64, length: usize) -> Self {
+        let mut state = seed;
+        let word = |_| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (mixed ^ (mixed >> 27)).to_be_bytes()
+        };
+        Self::new((0..length.div_ceil(8)).flat_map(word).collect())
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.bytes.len() == 0
+    }
+
+    fn below(&mut self, end: u8) -> u8 {
+        self.bytes.next().unwrap_or(0) % end
+    }
+
+    fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        let last = u8::try_from(choices.len()).expect("a handful of choices");
+        choices[usize::from(self.below(last))].clone()
+    }
+}
+
+/// Plays operations until the randomness is used up.
+pub(super) async fn play(store: Arc<dyn SessionStore>, mut random: Randomness) {
+    let mut game = Game { store, model: BTreeMap::new(), latest: Timestamp::default(), moves: 0 };
+    while !random.is_used_up() {
+        game.step(&mut random).await;
+    }
+}
+
+struct Game {
+    store: Arc<dyn SessionStore>,
+    model: BTreeMap<SessionKey, Entry>,
+    /// The store's time as last seen.
+    latest: Timestamp,
+    moves: u32,
+}
+
+impl Game {
+    async fn step(&mut self, random: &mut Randomness) {
+        self.moves += 1;
+        let name = random.pick(&["a", "b", "c"]);
+        let key = SessionKey::new("random", name).expect("a plain short name");
+        match random.below(16) {
+            0 | 1 => self.put(&key, random).await,
+            2..=6 => self.begin(&key, random).await,
+            7..=9 => self.commit(&key, random).await,
+            10 | 11 => self.fail(&key, random).await,
+            12 => self.settle(&key, random).await,
+            13 => self.postpone(&key, random).await,
+            14 => self.claim(random).await,
+            _ => self.delete_or_describe(&key, random).await,
+        }
+        let loaded = self.store.load(&key).await.expect(ANSWERS);
+        self.see(loaded.now);
+        let moves = self.moves;
+        assert_eq!(&loaded.reply, self.entry(&key), "{key:?} after move {moves}");
+    }
+
+    fn entry(&mut self, key: &SessionKey) -> &mut Entry {
+        self.model.entry(key.clone()).or_default()
+    }
+
+    fn see(&mut self, now: Timestamp) {
+        assert!(now >= self.latest, "the store's time went back");
+        self.latest = now;
+    }
+
+    fn generation(&mut self, key: &SessionKey) -> u64 {
+        self.entry(key).next_put_generation().saturating_sub(2)
+    }
+
+    async fn put(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let wanted = self.entry(key).next_put_generation();
+        let request = Put {
+            generation: random.pick(&[wanted, wanted, wanted.saturating_sub(1), wanted + 2]),
+            provider: ProviderId::new("sample").expect("a plain short name"),
+            tokens: self.tokens(random),
+        };
+        let at = self.store.put(key, request.clone()).await.expect(ANSWERS);
+        self.see(at.now);
+        assert_eq!(at.reply, put(self.entry(key), at.now, &request), "{request:?}");
+    }
+
+    async fn begin(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let generation = self.generation(key);
+        let older = generation.saturating_sub(1);
+        let patience = random.pick(&[MINUTE, Duration::ZERO]);
+        let request = Begin {
+            attempt: attempt(random),
+            node: NodeId { name: "node".into(), incarnation: 1 },
+            minimum_generation: random.pick(&[0, 0, 0, generation, generation + 1]),
+            expected_generation: random.pick(&[generation, generation, generation, older]),
+            takeover_of: random.pick(&[true, false]).then(|| attempt(random)),
+            patience,
+            max_tries: random.pick(&[3, 2, 1]),
+            urgency: random.pick(&[
+                Urgency::Hard,
+                Urgency::Hard,
+                Urgency::Due { fresh_margin: MINUTE },
+            ]),
+        };
+        let at = self.store.begin(key, request.clone()).await.expect(ANSWERS);
+        self.see(at.now);
+        assert_eq!(at.reply, begin(self.entry(key), at.now, &request), "{request:?}");
+    }
+
+    async fn commit(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let generation = self.generation(key);
+        let last = self.entry(key).record.as_ref().map_or(0, |record| record.last_sequence);
+        let back = |steps| generation.saturating_sub(steps);
+        let request = Commit {
+            attempt: attempt(random),
+            base: random.pick(&[back(0), back(1), back(1), back(2)]),
+            sequence: last.saturating_sub(random.below(3).into()),
+            tokens: self.tokens(random),
+            last_read: random.pick(&[None, Some(self.latest)]),
+        };
+        let at = self.store.commit(key, request.clone()).await.expect(ANSWERS);
+        self.see(at.now);
+        assert_eq!(at.reply, commit(self.entry(key), at.now, &request), "{request:?}");
+    }
+
+    async fn fail(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let generation = self.generation(key);
+        let holder = self.entry(key).record.as_ref().and_then(|record| record.slot.as_ref());
+        let holder = holder.map_or(AttemptId(0), |slot| slot.attempt);
+        let at = self.latest;
+        let request = Fail {
+            attempt: random.pick(&[holder, holder, AttemptId(1)]),
+            base: random.pick(&[generation, generation, generation.saturating_sub(1)]),
+            kind: random.pick(&[
+                FailKind::InDoubt,
+                FailKind::Rejected,
+                FailKind::Rejected,
+                FailKind::NotSent,
+                FailKind::Refused,
+                FailKind::Misconfigured,
+            ]),
+            delay: random.pick(&[Duration::ZERO, MINUTE]),
+            suspect_for: random.pick(&[Duration::ZERO, MINUTE]),
+            error: ErrorNote { code: "sample_error".into(), description: None, at },
+        };
+        let at = self.store.fail(key, request.clone()).await.expect(ANSWERS);
+        self.see(at.now);
+        assert_eq!(at.reply, fail(self.entry(key), at.now, &request), "{request:?}");
+    }
+
+    async fn settle(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let max_tries = random.pick(&[3, 2]);
+        let at = self.store.settle(key, max_tries).await.expect(ANSWERS);
+        self.see(at.now);
+        assert_eq!(at.reply, settle(self.entry(key), at.now, max_tries));
+    }
+
+    async fn postpone(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let due_in = random.pick(&[Some(MINUTE), None, Some(Duration::ZERO)]);
+        let last_read = random.pick(&[None, Some(self.latest)]);
+        self.store.postpone(key, due_in, last_read).await.expect(ANSWERS);
+        // The reply does not tell the store's time: it is read back from what it did.
+        let loaded = self.store.load(key).await.expect(ANSWERS);
+        let now = match (due_in, loaded.reply.due, &loaded.reply.record) {
+            (Some(span), Some(due), Some(_)) => due - span,
+            _ => loaded.now,
+        };
+        assert!((self.latest..=loaded.now).contains(&now), "{now:?}");
+        postpone(self.entry(key), now, due_in, last_read);
+    }
+
+    async fn claim(&mut self, random: &mut Randomness) {
+        let request = Claim {
+            horizon: random.pick(&[MINUTE, Duration::ZERO, HOUR]),
+            limit: random.pick(&[2, 1, 10]),
+            visibility: random.pick(&[MINUTE, Duration::ZERO]),
+        };
+        let at = self.store.claim(request).await.expect(ANSWERS);
+        self.see(at.now);
+        let ahead = at.now + request.horizon;
+        let due = |(key, entry): (&SessionKey, &Entry)| Some((entry.due?, key.clone()));
+        let mut expected: Vec<_> = self.model.iter().filter_map(due).collect();
+        expected.sort();
+        expected.retain(|(due, _)| *due <= ahead);
+        expected.truncate(request.limit);
+        for (due, key) in &expected {
+            self.entry(key).due = Some(visible_again(*due, at.now, request.visibility));
+        }
+        let expected: Vec<_> = expected.into_iter().map(|(due, key)| (key, due)).collect();
+        assert_eq!(at.reply, expected, "{request:?}");
+    }
+
+    async fn delete_or_describe(&mut self, key: &SessionKey, random: &mut Randomness) {
+        if random.pick(&[true, false]) {
+            let at = self.store.delete(key).await.expect(ANSWERS);
+            self.see(at.now);
+            assert_eq!(at.reply, delete(self.entry(key), at.now));
+        } else {
+            let profile = sealed(&format!("profile {}", self.moves));
+            let there = self.store.set_profile(key, profile.clone()).await.expect(ANSWERS);
+            assert_eq!(there, set_profile(self.entry(key), profile));
+        }
+    }
+
+    fn tokens(&self, random: &mut Randomness) -> NewTokens {
+        let fresh = tokens(&self.moves.to_string());
+        NewTokens {
+            refresh: random.pick(&[fresh.refresh.clone(), fresh.refresh.clone(), None]),
+            extra: random.pick(&[None, Some(sealed("extra"))]),
+            expires_in: random.pick(&[Some(Duration::ZERO), Some(HOUR), None]),
+            refresh_expires_in: random.pick(&[fresh.refresh_expires_in, None]),
+            due_in: random.pick(&[Some(MINUTE), Some(Duration::ZERO), None]),
+            ..fresh
+        }
+    }
+}
+
+fn attempt(random: &mut Randomness) -> AttemptId {
+    AttemptId(u128::from(random.below(5)))
+}

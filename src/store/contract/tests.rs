@@ -1,0 +1,55 @@
+//! The suite on the stores of this crate.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::store::contract::random::{Randomness, play};
+use crate::store::contract::run;
+use crate::store::{MemoryStore, SessionStore};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_store_keeps_the_contract() {
+    run(|| async { Arc::new(MemoryStore::new()) as Arc<dyn SessionStore> }).await;
+}
+
+#[cfg(feature = "file")]
+#[tokio::test(flavor = "multi_thread")]
+async fn file_store_keeps_the_contract() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::sync::atomic::AtomicU32::new(0);
+    run(|| async {
+        let number = made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = folder.path().join(format!("{number}.redb"));
+        Arc::new(crate::store::FileStore::open(path).unwrap()) as Arc<dyn SessionStore>
+    })
+    .await;
+}
+
+proptest! {
+    #[test]
+    fn any_operations_leave_the_memory_store_equal_to_the_ledger(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600)
+    ) {
+        block_on(play(Arc::new(MemoryStore::new()), Randomness::new(bytes)));
+    }
+}
+
+#[cfg(feature = "file")]
+proptest! {
+    // Each operation waits for the disk.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn any_operations_leave_the_file_store_equal_to_the_ledger(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600)
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = crate::store::FileStore::open(folder.path().join("sessions.redb")).unwrap();
+        block_on(play(Arc::new(store), Randomness::new(bytes)));
+    }
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+}

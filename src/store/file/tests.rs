@@ -1,0 +1,1 @@
+//! What holds for the file alone: opening, damage, clocks, closing.
