@@ -59,8 +59,9 @@ pub(super) async fn survey(
 ) -> anyhow::Result<Survey> {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
-    for session in sessions.iter().cloned() {
+    for session in sessions {
         let (app, tally, permits) = (app.clone(), Arc::clone(tally), Arc::clone(&permits));
+        let session = session.clone();
         tasks.spawn(async move {
             let _permit = permits.acquire_owned().await;
             look_at(&app, &session, &tally).await

@@ -187,6 +187,7 @@ fn measured(
         first_error: tally.first_error(),
         read_p50_nanos: nanos(50),
         read_p99_nanos: nanos(99),
+        read_slowest_nanos: nanos(100),
         tokens_accepted: tally.accepted.load(Ordering::Relaxed),
         tokens_overtaken: tally.overtaken.load(Ordering::Relaxed),
         sessions_alive: survey.alive,

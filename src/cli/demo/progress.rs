@@ -37,7 +37,7 @@ impl Progress {
         let Some(bar) = &self.bar else { return line(name) };
         let template = match steps {
             0 => "{spinner:.yellow} {prefix}",
-            _ => "{spinner:.yellow} {prefix} {bar:20.yellow} {pos}/{len}  {msg}",
+            _ => "{spinner:.yellow} {prefix} {bar:20.yellow} {pos}/{len} {msg}",
         };
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.set_length(steps);
@@ -66,7 +66,7 @@ impl Progress {
         }
         self.printed.set(now);
         let phase = self.phase.take();
-        line(format!("{phase}: {step}  {news}").trim_end());
+        line(format!("{phase}: {step} {news}").trim_end());
         self.phase.set(phase);
     }
 }
