@@ -326,9 +326,8 @@ impl World {
             event.generation = Some(token.generation);
             let Event { sequence, at_ms, .. } = event;
             let noted = Presentation { sequence, at_ms, outcome, answer };
-            if let Some((before, first_redemption)) = self.sessions.note(token, noted) {
+            if let Some(before) = self.sessions.note(token, noted) {
                 self.log.count_presentation(before);
-                self.log.totals.redeemed_generations += u64::from(first_redemption);
             }
         }
         self.log.file(event, self.options.history);
