@@ -41,12 +41,12 @@ impl Shared {
         Moment { wall: self.clock.now(), boot: self.clock.boot() }
     }
 
-    /// Counts a token request as in progress until the guard is dropped.
-    pub(crate) fn enter_token_request(self: &Arc<Self>) -> InProgress {
+    /// Counts a token request as in progress until the last clone of the guard is dropped.
+    pub(crate) fn enter_token_request(self: &Arc<Self>) -> Arc<InProgress> {
         let count = self.token_requests.fetch_add(1, Ordering::Relaxed) + 1;
         let totals = &mut self.world().log.totals;
         totals.max_concurrent_token_requests = totals.max_concurrent_token_requests.max(count);
-        InProgress(Arc::clone(self))
+        Arc::new(InProgress(Arc::clone(self)))
     }
 }
 
