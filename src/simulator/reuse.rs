@@ -23,7 +23,7 @@ pub enum ReuseBehaviour {
         /// Length of the grace period.
         seconds: u64,
     },
-    /// G-last: as G-all, but each replay ends the siblings before it (WSO2).
+    /// G-last: as G-all, but each replay ends the refresh tokens of the siblings before it (WSO2).
     GraceLast {
         /// Length of the grace period.
         seconds: u64,
