@@ -20,6 +20,8 @@ pub(crate) use self::host::Host;
 pub(crate) use self::lifetimes::{Lifetimes, spans};
 pub(crate) use self::registry::Registry;
 pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};
+#[cfg(test)]
+pub(crate) use self::session::Panic;
 pub(crate) use self::session::{Freshness, Known, Want, store_failure};
 pub(crate) use self::shared::{ProviderEntry, Shared, SharedOptions};
 pub(crate) use self::supervisor::Supervisor;
