@@ -152,7 +152,11 @@ impl TokenHive {
     /// [`TokenError::Unavailable`] if the store does not answer; the session may be deleted or not.
     pub async fn delete(&self, key: &SessionKey) -> Result<bool, TokenError> {
         let deleted = self.shared().store.delete(key).await;
-        self.shared().registry.retract(key);
+        let last_version = match &deleted {
+            Ok(Some(deleted)) => deleted.version,
+            Ok(None) | Err(_) => 0,
+        };
+        self.shared().registry.retract(key, last_version);
         self.inner.supervisor.replaced(key, None);
         deleted.map(|deleted| deleted.is_some()).map_err(|error| store_failure(&error))
     }

@@ -29,7 +29,7 @@ pub(crate) struct SessionActor {
 /// A caller who waits.
 struct Waiter {
     want: Want,
-    /// The version that stood when the caller came.
+    /// The first version the actor knew of since the caller came.
     baseline: Option<u64>,
     reply: TokenReply,
 }
@@ -51,10 +51,6 @@ impl SessionActor {
 
     fn now(&self) -> BootTime {
         self.shared().clock.boot()
-    }
-
-    fn earliest(&self) -> f64 {
-        self.shared().options.policy.earliest
     }
 
     fn start(&mut self, work: Work) {
@@ -98,7 +94,7 @@ impl SessionActor {
         }
         if let Some(due) = self.due.take()
             && refusal.is_none()
-            && let Some(work) = self.state.on_due(now, self.earliest())
+            && let Some(work) = self.state.on_due(now, &self.shared().options.policy)
         {
             self.start(work);
             self.due = Some(due);
@@ -109,6 +105,7 @@ impl SessionActor {
         if let (Freshness::Newest, Some(version)) = (waiter.want.freshness, self.state.version()) {
             waiter.want.freshness = Freshness::NewerThan(version);
         }
+        waiter.baseline = waiter.baseline.or(self.state.version());
         match self.state.on_get(now, &waiter.want, waiter.baseline) {
             Step::Answer(snapshot) => drop(waiter.reply.send(Ok(snapshot))),
             Step::AnswerAndRefresh(snapshot) => {
@@ -144,8 +141,7 @@ impl Handler<GetToken> for SessionActor {
             let error = TokenError::unavailable(Unavailable::Overloaded, wait);
             return drop(reply.send(Err(error)));
         }
-        let baseline = self.state.version();
-        self.serve(now, Waiter { want, baseline, reply });
+        self.serve(now, Waiter { want, baseline: None, reply });
     }
 }
 
@@ -154,7 +150,7 @@ impl Handler<RefreshDue> for SessionActor {
 
     fn handle(&mut self, message: RefreshDue, _: &mut Self::Context) {
         let due = Due { permit: message.permit };
-        match self.state.on_due(self.now(), self.earliest()) {
+        match self.state.on_due(self.now(), &self.shared().options.policy) {
             Some(work) => {
                 self.start(work);
                 // A load is followed by the decision whether to refresh; an exchange ends the matter.

@@ -38,7 +38,7 @@ pub(crate) async fn load(shared: &Shared, key: &SessionKey) -> LoadOutcome {
             LoadOutcome::Known(Box::new(publish(shared, key, &session)))
         }
         Ok(At { reply: Opened::Absent, .. }) => {
-            shared.registry.retract(key);
+            shared.registry.retract(key, 0);
             LoadOutcome::Absent
         }
         Err(error) => LoadOutcome::Failed(store_failure(&error)),
@@ -104,12 +104,13 @@ pub(crate) async fn run(
     let Some(known) = known else {
         return ExchangeOutcome::Reread;
     };
+    let later = Later { shared, key, failures: known.failures };
     let entry = match shared.provider(&known.provider) {
         Ok(entry) => entry,
-        Err(why) => return later(shared, key, shared.options.backoff.ceiling, why),
+        Err(why) => return later.after(shared.options.backoff.ceiling, why),
     };
     if matches!(known.health, Condition::Suspect { .. }) {
-        return settle(shared, key, &entry).await;
+        return settle(&later, &entry).await;
     }
     if reason == Reason::Due && is_cold(shared, key, &known) {
         return let_rest(shared, key, &entry, known).await;
@@ -121,7 +122,7 @@ pub(crate) async fn run(
             let reason = Unavailable::Provider { detail: detail.to_owned() };
             let wait = wait
                 + Chance::of(key, shared.clock.boot().as_nanos()).span(Duration::ZERO, wait / 4);
-            return later(shared, key, wait, TokenError::unavailable(reason, Some(wait)));
+            return later.after(wait, TokenError::unavailable(reason, Some(wait)));
         }
     };
     let attempt = AttemptId(fresh_id());
@@ -162,7 +163,8 @@ async fn let_rest(
     ExchangeOutcome::Known(Box::new(known))
 }
 
-async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> ExchangeOutcome {
+async fn settle(later: &Later<'_>, entry: &ProviderEntry) -> ExchangeOutcome {
+    let Later { shared, key, .. } = later;
     match shared.store.settle(key, entry.provider.reuse_class().max_tries()).await {
         Ok(settled) => {
             if settled == Settled::LastTry {
@@ -170,13 +172,23 @@ async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> Exc
             }
             ExchangeOutcome::Reread
         }
-        Err(error) => later(shared, key, Duration::from_secs(1), store_failure(&error)),
+        Err(error) => later.after(Duration::from_secs(1), store_failure(&error)),
     }
 }
 
-fn later(shared: &Shared, key: &SessionKey, wait: Duration, why: TokenError) -> ExchangeOutcome {
-    shared.scheduler.schedule(key, wait + TIMER_SLACK);
-    ExchangeOutcome::Later { until: shared.clock.boot() + wait, why }
+/// Nothing was installed for now; the session is looked at again after `wait`.
+struct Later<'a> {
+    shared: &'a Shared,
+    key: &'a SessionKey,
+    failures: u32,
+}
+
+impl Later<'_> {
+    fn after(&self, wait: Duration, why: TokenError) -> ExchangeOutcome {
+        self.shared.scheduler.schedule(self.key, wait + TIMER_SLACK);
+        let until = self.shared.clock.boot() + wait;
+        ExchangeOutcome::Later { until, why, failures: self.failures }
+    }
 }
 
 fn fresh_id() -> u128 {
@@ -195,6 +207,12 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    /// What follows after `more` further failures.
+    fn later(&self, more: u32) -> Later<'_> {
+        let failures = self.known.failures.saturating_add(more);
+        Later { shared: self.shared, key: self.key, failures }
+    }
+
     async fn run(&self, reason: Reason) -> ExchangeOutcome {
         let begun_at = self.shared.clock.boot();
         match self.shared.store.begin(self.key, self.request(reason, begun_at)).await {
@@ -203,9 +221,7 @@ impl Exchange<'_> {
                 ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session)))
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
-            Err(error) => {
-                later(self.shared, self.key, Duration::from_secs(1), store_failure(&error))
-            }
+            Err(error) => self.later(0).after(Duration::from_secs(1), store_failure(&error)),
         }
     }
 
@@ -225,7 +241,7 @@ impl Exchange<'_> {
             max_tries: if remaining.is_zero() { u32::MAX } else { class.max_tries() },
             urgency: match (reason, self.known.lifetime) {
                 (Reason::Due, Some(lifetime)) => Urgency::Due {
-                    fresh_margin: lifetime.mul_f64(1.0 - self.shared.options.policy.earliest),
+                    fresh_margin: self.shared.options.policy.fresh_margin(lifetime) + TIMER_SLACK,
                 },
                 _ => Urgency::Wanted,
             },
@@ -233,10 +249,8 @@ impl Exchange<'_> {
     }
 
     fn refused(&self, refusal: &BeginReply, now: Timestamp) -> ExchangeOutcome {
-        let wait = |wait, reason| {
-            let why = TokenError::unavailable(reason, Some(wait));
-            later(self.shared, self.key, wait, why)
-        };
+        let wait =
+            |wait, reason| self.later(0).after(wait, TokenError::unavailable(reason, Some(wait)));
         match refusal {
             BeginReply::Busy { .. } => wait(BUSY_POLL, Unavailable::Busy),
             BeginReply::Backoff { until } => {
@@ -253,7 +267,7 @@ impl Exchange<'_> {
                 wait(Duration::from_secs(5), Unavailable::Store { detail })
             }
             BeginReply::Gone | BeginReply::Absent => {
-                self.shared.registry.retract(self.key);
+                self.shared.registry.retract(self.key, 0);
                 ExchangeOutcome::Absent
             }
             _ => ExchangeOutcome::Reread,
@@ -346,7 +360,7 @@ impl Exchange<'_> {
             CommitReply::Late { .. } | CommitReply::Stale { .. } => ExchangeOutcome::Reread,
             CommitReply::Gone | CommitReply::Absent => {
                 tracing::warn!(session = %self.key, "{} was deleted during a refresh", self.key);
-                self.shared.registry.retract(self.key);
+                self.shared.registry.retract(self.key, 0);
                 ExchangeOutcome::Absent
             }
         }
@@ -364,10 +378,10 @@ impl Exchange<'_> {
         match reply {
             FailReply::Retry { at } => {
                 tracing::info!(session = %self.key, %error, "refresh of {} failed: {error}", self.key);
-                later(self.shared, self.key, at.since(now), outcome::why(error))
+                self.later(1).after(at.since(now), outcome::why(error))
             }
             FailReply::Gone | FailReply::Absent => {
-                self.shared.registry.retract(self.key);
+                self.shared.registry.retract(self.key, 0);
                 ExchangeOutcome::Absent
             }
             FailReply::Dead => {

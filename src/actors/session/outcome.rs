@@ -22,7 +22,7 @@ pub(crate) enum ExchangeOutcome {
     /// The record has changed, here or elsewhere, and this is what it says now.
     Known(Box<Known>),
     /// Nothing was installed; not before then may the next one begin.
-    Later { until: BootTime, why: TokenError },
+    Later { until: BootTime, why: TokenError, failures: u32 },
     /// The record must be read again.
     Reread,
     /// The session is not there any more.
