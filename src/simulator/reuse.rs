@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What the simulated provider does with a refresh token presented again (`docs/PROTOCOL.md`).
+/// What the simulated provider does with a refresh token presented again.
 ///
 /// Text, JSON and the command line write it `N`, `M`, `I`, `G-all:30`, `G-last:30`, `S` or `R`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
