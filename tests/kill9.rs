@@ -78,7 +78,7 @@ async fn keep_refreshing(store: Arc<FileStore>, round: u64, number: u64) {
     let mut generation = match &entry.record {
         // What the killed process left in flight is replaced by a new login.
         Some(record) if record.slot.is_none() => record.generation,
-        _ => login(&*store, &keyring, &key, entry.next_put_generation()).await,
+        _ => login(&store, &keyring, &key, entry.next_put_generation()).await,
     };
     for turn in 1.. {
         let attempt = AttemptId((u128::from(round) << 64) | (u128::from(number) << 32) | turn);

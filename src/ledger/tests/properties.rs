@@ -11,8 +11,8 @@ use crate::ledger::samples::{
 };
 use crate::ledger::tests::holder;
 use crate::ledger::{
-    AttemptId, Begin, BeginReply, Commit, CommitReply, Entry, Fail, FailKind, FailReply, Grant,
-    NewTokens, Record, Settled, Status, Urgency, begin, commit, delete, fail, put, settle,
+    Begin, BeginReply, Commit, CommitReply, Entry, Fail, FailKind, FailReply, Grant, NewTokens,
+    Record, Settled, Status, Urgency, begin, commit, delete, fail, put, settle,
 };
 use crate::model::Timestamp;
 
@@ -20,13 +20,7 @@ use crate::model::Timestamp;
 #[derive(Debug, Clone)]
 enum Step {
     Login,
-    Begin {
-        takeover: bool,
-        hard: bool,
-        outdated: bool,
-        patience: Duration,
-        max_tries: u32,
-    },
+    Begin(Ask),
     /// `recent` counts grants back from the newest.
     Commit {
         recent: usize,
@@ -44,6 +38,16 @@ enum Step {
     },
 }
 
+/// How somebody asks to begin.
+#[derive(Debug, Clone)]
+struct Ask {
+    takeover: bool,
+    hard: bool,
+    outdated: bool,
+    patience: Duration,
+    max_tries: u32,
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let patience = prop_oneof![Just(Duration::ZERO), Just(MINUTE)];
     let kind = prop_oneof![
@@ -59,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Login),
         8 => (flags, patience, 1..4_u32).prop_map(
             |((takeover, hard, outdated), patience, max_tries)| {
-                Step::Begin { takeover, hard, outdated, patience, max_tries }
+                Step::Begin(Ask { takeover, hard, outdated, patience, max_tries })
             }
         ),
         6 => (0..4_usize).prop_map(|recent| Step::Commit { recent }),
@@ -88,9 +92,7 @@ impl World {
         let before = self.entry.clone();
         match step {
             Step::Login => self.login(),
-            Step::Begin { takeover, hard, outdated, patience, max_tries } => {
-                self.begin(&self.begin_step(*takeover, *hard, *outdated, *patience, *max_tries));
-            }
+            Step::Begin(ask) => self.begin(&self.request(ask)),
             Step::Commit { recent } => self.commit(*recent),
             Step::Fail { recent, kind } => self.fail(*recent, *kind),
             Step::Settle { max_tries } => self.settle(*max_tries),
@@ -149,22 +151,15 @@ impl World {
         }
     }
 
-    fn begin_step(
-        &self,
-        takeover: bool,
-        hard: bool,
-        outdated: bool,
-        patience: Duration,
-        max_tries: u32,
-    ) -> Begin {
+    fn request(&self, ask: &Ask) -> Begin {
         let attempt = u128::try_from(self.grants.len()).unwrap() + 1;
         let due = Urgency::Due { fresh_margin: MINUTE };
         Begin {
-            takeover_of: holder(&self.entry).filter(|_| takeover),
-            patience,
-            max_tries,
-            urgency: if hard { Urgency::Hard } else { due },
-            ..begin_request(attempt, self.generation().saturating_sub(outdated.into()))
+            takeover_of: holder(&self.entry).filter(|_| ask.takeover),
+            patience: ask.patience,
+            max_tries: ask.max_tries,
+            urgency: if ask.hard { Urgency::Hard } else { due },
+            ..begin_request(attempt, self.generation().saturating_sub(ask.outdated.into()))
         }
     }
 
