@@ -40,6 +40,13 @@ fn refusals_have_an_order_and_change_nothing() {
 }
 
 #[test]
+fn generation_this_node_has_seen_is_no_regression() {
+    let mut entry = logged_in();
+
+    granted(&mut entry, NOW, &Begin { minimum_generation: 1, ..begin_request(1, 1) });
+}
+
+#[test]
 fn suspect_session_stays_closed_past_its_deadline() {
     let mut entry = logged_in();
     record_mut(&mut entry).status = Status::Suspect { until: NOW };

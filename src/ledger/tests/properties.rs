@@ -327,7 +327,7 @@ fn histories_reach_every_reply() {
     let mut runner = TestRunner::deterministic();
     let histories = prop::collection::vec(step(), 80);
     let mut seen = BTreeSet::new();
-    for _ in 0..300 {
+    for _ in 0..150 {
         let history = histories.new_tree(&mut runner).unwrap();
         seen.extend(play(&proptest::strategy::ValueTree::current(&history)));
     }

@@ -83,6 +83,32 @@ async fn dropping_without_closing_writes_what_was_queued() {
     }
 }
 
+#[tokio::test]
+async fn closing_writes_what_was_queued_before_it() {
+    let (_folder, path) = folder();
+    let store = FileStore::open(&path).unwrap();
+    let release = occupy(&store);
+    let first = key("0");
+    let mut early = Box::pin(store.put(&first, put_request(1, "login")));
+    poll_once(early.as_mut());
+    let mut closing = Box::pin(store.close());
+    poll_once(closing.as_mut());
+    // More than one batch, queued behind the wish to close.
+    for number in 1..600 {
+        poll_once(pin!(store.put(&key(&number.to_string()), put_request(1, "login"))));
+    }
+
+    drop(release);
+
+    assert_eq!(closing.await, Ok(()));
+    assert!(early.await.is_ok());
+    let store = FileStore::open(&path).unwrap();
+    for number in 0..600 {
+        let entry = store.load(&key(&number.to_string())).await.unwrap().reply;
+        assert!(entry.record.is_some(), "{number}");
+    }
+}
+
 fn poll_once<F: Future>(future: Pin<&mut F>) {
     let polled = future.poll(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_pending());
