@@ -24,7 +24,7 @@ fn only_a_request_that_may_have_arrived_counts_as_a_try() {
         (FailKind::NotSent, 0),
         (FailKind::Refused, 0),
         (FailKind::InDoubt, 1),
-        (FailKind::Misconfigured, 1),
+        (FailKind::Misconfigured, 0),
     ];
     for (kind, tries) in counts {
         let mut entry = logged_in();

@@ -298,7 +298,7 @@ fn check_fail(before: &Entry, after: &Entry, request: &Fail, reply: &FailReply) 
         FailReply::Suspect { .. } => assert!(rejected && old.tries > 1 && old.spare.is_none()),
         FailReply::TrySpare { .. } => assert!(rejected && new.refresh == old.spare),
         FailReply::Retry { .. } => {
-            let unsent = matches!(request.kind, FailKind::NotSent | FailKind::Refused);
+            let unsent = request.kind != FailKind::InDoubt;
             assert_eq!(new.tries, old.tries - u32::from(unsent));
             assert_eq!(new.status, Status::Active);
         }
