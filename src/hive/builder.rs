@@ -160,6 +160,7 @@ impl HiveBuilder {
             None if store.outlives_process() => return Err(BuildError::MissingKeyring),
             None => Keyring::generate(),
         };
+        let node = node_id(store.is_exclusive());
         let scheduling = self.scheduling();
         let (scheduler, commands) = SchedulerHandle::new(scheduling.horizon);
         let shared = Arc::new(Shared {
@@ -168,7 +169,7 @@ impl HiveBuilder {
             store: SealedStore::new(store, keyring, self.store_deadline),
             registry: Registry::new(),
             scheduler,
-            node: node_id(),
+            node,
             options: self.shared_options(),
             clock: self.clock,
             runtime,
@@ -217,11 +218,14 @@ impl HiveBuilder {
     }
 }
 
-/// A store on one machine has one node; each run of it is an incarnation.
-fn node_id() -> NodeId {
-    let mut incarnation = [0; 8];
-    aws_lc_rs::rand::fill(&mut incarnation).expect("the operating system gives random bytes");
-    NodeId { name: "local".to_owned(), incarnation: u64::from_ne_bytes(incarnation) }
+/// On a store that only one can hold, all runs are one node's. On any other, another hive may be at
+/// work under whatever name is not ours alone.
+fn node_id(exclusive: bool) -> NodeId {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).expect("the operating system gives random bytes");
+    let random = u128::from_ne_bytes(random);
+    let name = if exclusive { "local".to_owned() } else { format!("{random:032x}") };
+    NodeId { name, incarnation: u64::try_from(random >> 64).expect("64 bits are left") }
 }
 
 /// Why a hive could not be started.

@@ -108,6 +108,12 @@ pub trait SessionStore: Send + Sync + 'static {
         true
     }
 
+    /// True if nobody else can be using the store: whoever holds it knows that every former holder,
+    /// and every exchange it left open, is over.
+    fn is_exclusive(&self) -> bool {
+        false
+    }
+
     /// Waits until everything acknowledged is as durable as the store makes it, and lets go of it.
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())

@@ -215,7 +215,16 @@ impl Exchange<'_> {
 
     async fn run(&self, reason: Reason) -> ExchangeOutcome {
         let begun_at = self.shared.clock.boot();
-        match self.shared.store.begin(self.key, self.request(reason, begun_at)).await {
+        let mut request = self.request(reason, begun_at);
+        let mut answer = self.shared.store.begin(self.key, request.clone()).await;
+        if let Ok(At { reply: Begun::Refused(BeginReply::Busy { attempt, until }), now }) = answer
+            && until <= now
+        {
+            // Its holder has been silent for the whole of its patience.
+            request.takeover_of = Some(attempt);
+            answer = self.shared.store.begin(self.key, request).await;
+        }
+        match answer {
             Ok(At { reply: Begun::Granted(redeem), .. }) => self.redeem(&redeem, begun_at).await,
             Ok(At { reply: Begun::Newer(session), .. }) => {
                 ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session)))
