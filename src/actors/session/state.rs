@@ -67,7 +67,7 @@ impl State {
             return self.start(Work::Load);
         };
         let snapshot = &known.snapshot;
-        if satisfies(snapshot, now, want, baseline) {
+        if satisfies(known, now, want, baseline) {
             let refresh = !snapshot.is_fresh(now) && self.may_exchange(known, now);
             return if refresh {
                 Step::AnswerAndRefresh(Arc::clone(snapshot))
@@ -250,15 +250,19 @@ fn useless_until(known: &Known, now: BootTime) -> Option<BootTime> {
     (known.by_exchange && !known.snapshot.is_valid(now) && now < again).then_some(again)
 }
 
-fn satisfies(snapshot: &Snapshot, now: BootTime, want: &Want, baseline: Option<u64>) -> bool {
+fn satisfies(known: &Known, now: BootTime, want: &Want, baseline: Option<u64>) -> bool {
+    let snapshot = &known.snapshot;
+    // A rejection is a new version as well, and its access token is the old one.
+    let rejected = matches!(known.health, Condition::Suspect { .. } | Condition::Ended(_));
+    let renewed_since = |seen| snapshot.version() > seen && !rejected;
     let new_enough = match want.freshness {
         Freshness::Any => true,
         Freshness::Newest => false,
-        Freshness::NewerThan(seen) => snapshot.version() > seen,
+        Freshness::NewerThan(seen) => renewed_since(seen),
     };
     if !snapshot.is_valid(now) || !new_enough {
         return false;
     }
     let lives_long_enough = snapshot.expires().since(now) >= want.min_validity;
-    lives_long_enough || baseline.is_some_and(|seen| snapshot.version() > seen)
+    lives_long_enough || baseline.is_some_and(renewed_since)
 }

@@ -178,6 +178,30 @@ fn a_caller_who_wants_more_than_the_provider_gives_is_served_once() {
 }
 
 #[test]
+fn a_rejection_is_no_newer_token() {
+    let ended = NeedsLogin::Rejected { error: "invalid_grant".to_owned(), description: None };
+    let newer = Want { freshness: Freshness::NewerThan(1), ..want() };
+    let longer = Want { min_validity: LIFETIME, ..want() };
+
+    for want in [newer, longer] {
+        let rejected = Condition::Ended(Box::new(ended.clone()));
+        let state = knowing(Box::new(Known { health: rejected, ..*known(2) }));
+        let Step::Refuse(error) = state.on_get(at(10), &want, Some(1)) else {
+            panic!("{want:?} is met by the token that was rejected");
+        };
+        assert_eq!(error, TokenError::needs_login(ended.clone()));
+
+        let suspect = Condition::Suspect { until: at(60) };
+        let state = knowing(Box::new(Known { health: suspect, ..*known(2) }));
+        let Step::Refuse(error) = state.on_get(at(10), &want, Some(1)) else {
+            panic!("{want:?} is met by the token that was rejected");
+        };
+        let wait = Some(Duration::from_secs(50));
+        assert_eq!(error, TokenError::unavailable(Unavailable::Suspect, wait));
+    }
+}
+
+#[test]
 fn a_provider_whose_tokens_are_over_on_arrival_is_not_stormed() {
     let state = knowing(Box::new(Known { received: at(1000), ..*known(2) }));
 
