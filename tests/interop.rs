@@ -41,9 +41,8 @@ async fn a_spent_code_is_the_providers_to_reject() {
     let hive = canaille.hive().await;
     let key = key("spent-code");
     let first = canaille.callback(&hive, &key).await;
-    let mut second = canaille.callback(&hive, &key).await;
     hive.complete_login(&first).await.unwrap();
-    apart().await;
+    let mut second = canaille.callback(&hive, &key).await;
 
     second.code = first.code;
     let error = hive.complete_login(&second).await.unwrap_err();
@@ -117,9 +116,9 @@ async fn a_wrong_client_secret_is_told_and_ends_no_session() {
     wrong.restore(&key, "canaille", &saved, RestoreOptions::default()).await.unwrap();
     let refresh = wrong.refresh(&key).await.unwrap_err();
 
-    let reason = Misconfigured::Client { error: "invalid_client".to_owned(), description: None };
-    assert_eq!(login, LoginError::Misconfigured { reason: reason.clone() });
-    assert_eq!(refresh, TokenError::Misconfigured { reason });
+    let invalid_client = |reason: &Misconfigured| matches!(reason, Misconfigured::Client { error, .. } if error == "invalid_client");
+    assert!(matches!(&login, LoginError::Misconfigured { reason } if invalid_client(reason)));
+    assert!(matches!(&refresh, TokenError::Misconfigured { reason } if invalid_client(reason)));
     assert_eq!(wrong.describe(&key).await.unwrap().unwrap().state, SessionState::Active);
     canaille.working_token(&wrong, &key).await;
 
