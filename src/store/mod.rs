@@ -1,6 +1,6 @@
 //! Where sessions survive: one trait, its stores, and the suite that every store passes.
 //!
-//! A store keeps one [`Entry`](crate::ledger::Entry) a session, a due index over them, and logins in
+//! A store keeps one [`Entry`] a session, a due index over them, and logins in
 //! progress. It applies the pure functions of [`crate::ledger`] in one transaction an operation and
 //! sees tokens only sealed. To add a store, implement [`SessionStore`] and run it through
 //! `contract::run` (feature `test-support`).
