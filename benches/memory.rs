@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tokenhive::model::{Clock, ManualClock, SystemClock};
-use tokenhive::{RestoreOptions, Secret, SessionKey, TokenHive, catalogue};
+use tokenhive::{RestoreOptions, Secret, SessionKey, TokenHive};
 use tokio::runtime::Builder;
 
-use self::support::{is_quick, saved, table};
+use self::support::{is_quick, provider, saved, table};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -70,10 +70,8 @@ impl Use {
 }
 
 async fn start(clock: &Arc<ManualClock>) -> TokenHive {
-    let nowhere = "http://127.0.0.1:9/token";
-    let provider = catalogue::generic("sim", "tokenhive", nowhere, nowhere).client_secret("s");
     TokenHive::builder()
-        .provider(provider)
+        .provider(provider("http://127.0.0.1:9"))
         .clock(clock.clone())
         .poll_every(HOUR)
         .passivate_after(IDLE)

@@ -21,13 +21,13 @@ use tempfile::TempDir;
 use tokenhive::model::{Clock, ManualClock, SystemClock};
 use tokenhive::simulator::{Minted, RevocationReason, Simulator, SimulatorOptions};
 use tokenhive::{
-    FileStore, Keyring, MemoryStore, RestoreOptions, SessionKey, SessionStore, TokenHive, catalogue,
+    FileStore, Keyring, MemoryStore, RestoreOptions, SessionKey, SessionStore, TokenHive,
 };
 use tokio::runtime::Builder;
 use tokio::sync::{Mutex, Semaphore};
 
 use self::rivals::TokenEndpoint;
-use self::support::{is_quick, saved, table};
+use self::support::{is_quick, provider, saved, table};
 use self::timing::{Sample, now};
 
 const SESSIONS: usize = 500;
@@ -52,17 +52,15 @@ struct Hive {
 impl Hive {
     /// Sessions whose tokens have just expired. The clock is moved instead of waited for, so nothing is
     /// refreshed ahead of the callers.
-    async fn new(store: impl SessionStore, simulator: &Simulator, minted: &[Minted]) -> Self {
+    async fn new<S: SessionStore>(
+        open: impl FnOnce(Arc<dyn Clock>) -> S,
+        simulator: &Simulator,
+        minted: &[Minted],
+    ) -> Self {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
-        let provider = catalogue::generic(
-            "sim",
-            "tokenhive",
-            simulator.authorization_endpoint(),
-            simulator.token_endpoint(),
-        );
         let hive = TokenHive::builder()
-            .provider(provider.client_secret("simulator-secret"))
-            .store(store)
+            .provider(provider(simulator.base_url()))
+            .store(open(clock.clone()))
             .keyring(Keyring::generate())
             .clock(clock.clone())
             .concurrent_exchanges(IN_FLIGHT)
@@ -207,11 +205,12 @@ async fn storm(who: usize) -> Outcome {
     let limit = Semaphore::new(IN_FLIGHT);
     let cached = minted.iter().map(Cached::new).enumerate();
     let outcome = match who {
-        0 => hive_storm(MemoryStore::new(), &simulator, &minted).await,
+        0 => hive_storm(MemoryStore::with_clock, &simulator, &minted).await,
         1 => {
             let folder = TempDir::new().expect("a folder for the store");
-            let store = FileStore::open(folder.path().join("tokens.redb")).expect("a new file");
-            hive_storm(store, &simulator, &minted).await
+            let path = folder.path().join("tokens.redb");
+            let open = |clock| FileStore::open_with_clock(path, clock).expect("a new file");
+            hive_storm(open, &simulator, &minted).await
         }
         2 => ask_all(&simulator, Naive { sessions: cached.collect(), endpoint, limit }).await,
         _ => {
@@ -224,8 +223,12 @@ async fn storm(who: usize) -> Outcome {
     outcome
 }
 
-async fn hive_storm(store: impl SessionStore, simulator: &Simulator, minted: &[Minted]) -> Outcome {
-    let keeper = Hive::new(store, simulator, minted).await;
+async fn hive_storm<S: SessionStore>(
+    open: impl FnOnce(Arc<dyn Clock>) -> S,
+    simulator: &Simulator,
+    minted: &[Minted],
+) -> Outcome {
+    let keeper = Hive::new(open, simulator, minted).await;
     let hive = keeper.hive.clone();
     let outcome = ask_all(simulator, keeper).await;
     hive.shutdown().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokenhive::model::Seconds;
-use tokenhive::{OAuthToken, Scope, Secret};
+use tokenhive::{OAuthToken, ProviderBuilder, Scope, Secret, catalogue};
 
 /// True with `--quick`: fewer and shorter rounds, to see that the bench works.
 /// `cargo bench` adds `--bench`, which says nothing here.
@@ -27,6 +27,14 @@ pub fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: &[[String; COLUM
         line(std::array::from_fn(|column| row[column].as_str()));
     }
     println!();
+}
+
+/// The provider `sim` at `base`: a simulator's address, or one where nobody listens.
+pub fn provider(base: &str) -> ProviderBuilder {
+    let (authorize, token) = (format!("{base}/authorize"), format!("{base}/token"));
+    catalogue::generic("sim", "tokenhive", authorize, token)
+        .client_secret("simulator-secret")
+        .redirect_url("http://127.0.0.1:9/callback")
 }
 
 /// A token as an application saves it, of which the access token lives for another `lifetime`.
