@@ -9,6 +9,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
+use crate::cli::Ending;
+use crate::cli::duration::duration;
+use crate::cli::interrupt::interrupted;
 use crate::simulator::{Approval, ClientOptions, ReuseBehaviour, Simulator, SimulatorOptions};
 
 /// Run a strict OAuth provider for demos and tests, on loopback.
@@ -16,6 +19,7 @@ use crate::simulator::{Approval, ClientOptions, ReuseBehaviour, Simulator, Simul
 /// It plays every refresh-token reuse class, breaks answers on demand, and keeps a ground-truth log
 /// of what it did. Everything can be changed while it runs; GET / lists how.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ProviderSimArgs {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9400")]
@@ -53,6 +57,13 @@ pub(crate) struct ProviderSimArgs {
     )]
     clients: Vec<Client>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  tokenhive provider-sim                                 revokes a session whose refresh token is replayed
+  tokenhive provider-sim --lifetime 10s --latency 50ms   short tokens, a slow provider
+  tokenhive provider-sim --reuse G-all:30                forgives a replay within 30 seconds
+  tokenhive provider-sim --approve page                  asks who logs in, for a try in the browser";
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Approve {
@@ -93,7 +104,7 @@ impl fmt::Debug for Client {
 ///
 /// The address is not loopback and `--allow-remote` is missing, or cannot be listened on.
 #[expect(clippy::print_stdout, reason = "the endpoints are what the command is run for")]
-pub(crate) async fn run(args: ProviderSimArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: ProviderSimArgs) -> anyhow::Result<Ending> {
     let listen = args.listen;
     if !listen.ip().is_loopback() && !args.allow_remote {
         anyhow::bail!(
@@ -107,14 +118,14 @@ pub(crate) async fn run(args: ProviderSimArgs) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another --listen address"))?;
     println!("{}", greeting(&simulator, reuse, &example));
-    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    interrupted().await.context("cannot wait for Ctrl-C")?;
     let totals = simulator.totals();
     simulator.shutdown().await;
     println!(
         "stopped after {} token requests, {} sessions, {} replays refused",
         totals.token_requests, totals.families, totals.reuse_detected
     );
-    Ok(())
+    Ok(Ending::Well)
 }
 
 fn options(args: ProviderSimArgs) -> SimulatorOptions {
@@ -171,39 +182,9 @@ Break the next refresh after its commit:
     )
 }
 
-/// Reads `1h`, `30m`, `5s`, `500ms`, or a number of seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let millis_each = match &text[digits.len()..] {
-        "ms" => 1,
-        "s" | "" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err("use a unit of ms, s, m, h or d".to_owned()),
-    };
-    let number: u64 =
-        digits.parse().map_err(|_| "write it like 1h, 30m, 5s or 500ms".to_owned())?;
-    number.checked_mul(millis_each).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{Client, duration};
-
-    #[test]
-    fn durations_read_with_and_without_units() {
-        for (text, millis) in
-            [("1h", 3_600_000), ("3600s", 3_600_000), ("5", 5000), ("50ms", 50), ("2m", 120_000)]
-        {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["", "h", "-1s", "1.5h", "5 s", "1y", "99999999999999999999s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
+    use super::Client;
 
     #[test]
     fn a_client_is_an_id_with_or_without_a_secret() {
