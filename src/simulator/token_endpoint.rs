@@ -79,7 +79,8 @@ fn redirected(shared: &Shared) -> Option<Response<SimulatorBody>> {
     })
 }
 
-/// Waits half the latency, commits, and waits the other half.
+/// Waits half the latency, commits, and waits the rest of it, counted from the arrival: timers fire up
+/// to two milliseconds late, and that must not add up.
 ///
 /// Where it waits at all it does so in a task of its own: a real provider goes on with a request
 /// whose client has hung up.
@@ -98,10 +99,11 @@ async fn commit(
     if before.is_zero() && after.is_zero() {
         return commit_now(&shared, request?, &plan);
     }
+    let arrived = tokio::time::Instant::now();
     let work = tokio::spawn(async move {
         tokio::time::sleep(before).await;
         let result = request.and_then(|request| commit_now(&shared, request, &plan));
-        tokio::time::sleep(after).await;
+        tokio::time::sleep(before.saturating_add(after).saturating_sub(arrived.elapsed())).await;
         drop(in_progress);
         result
     });

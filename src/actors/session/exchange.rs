@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::actors::gate::Health;
+use crate::actors::gate::{Health, Permit};
 use crate::actors::lifetimes::{Lifetimes, spans};
 use crate::actors::session::Known;
 use crate::actors::session::known::{Committed, Condition};
@@ -126,9 +126,7 @@ pub(crate) async fn run(
         }
     };
     let attempt = AttemptId(fresh_id());
-    let outcome = Exchange { shared, key, entry: &entry, known: &known, attempt }.run(reason).await;
-    drop(permit);
-    outcome
+    Exchange { shared, key, entry: &entry, known: &known, attempt }.run(reason, permit).await
 }
 
 fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
@@ -153,7 +151,7 @@ async fn let_rest(
         let attempt = AttemptId(fresh_id());
         let exchange = Exchange { shared, key, entry, known: &known, attempt };
         return match permit {
-            Ok(_permit) => exchange.run(Reason::Due).await,
+            Ok(permit) => exchange.run(Reason::Due, permit).await,
             Err(_) => ExchangeOutcome::Known(Box::new(known)),
         };
     }
@@ -213,7 +211,7 @@ impl Exchange<'_> {
         Later { shared: self.shared, key: self.key, failures }
     }
 
-    async fn run(&self, reason: Reason) -> ExchangeOutcome {
+    async fn run(&self, reason: Reason, permit: Permit) -> ExchangeOutcome {
         let begun_at = self.shared.clock.boot();
         let mut request = self.request(reason, begun_at);
         let mut answer = self.shared.store.begin(self.key, request.clone()).await;
@@ -225,7 +223,9 @@ impl Exchange<'_> {
             answer = self.shared.store.begin(self.key, request).await;
         }
         match answer {
-            Ok(At { reply: Begun::Granted(redeem), .. }) => self.redeem(&redeem, begun_at).await,
+            Ok(At { reply: Begun::Granted(redeem), .. }) => {
+                self.redeem(&redeem, begun_at, permit).await
+            }
             Ok(At { reply: Begun::Newer(session), .. }) => {
                 ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session)))
             }
@@ -283,7 +283,7 @@ impl Exchange<'_> {
         }
     }
 
-    async fn redeem(&self, redeem: &Redeem, begun_at: BootTime) -> ExchangeOutcome {
+    async fn redeem(&self, redeem: &Redeem, begun_at: BootTime, permit: Permit) -> ExchangeOutcome {
         let sent_at = self.shared.clock.boot();
         let result = if sent_at.since(begun_at) > self.shared.options.send_within {
             // This process was held up; somebody may have taken over. Nothing is sent.
@@ -293,6 +293,8 @@ impl Exchange<'_> {
         };
         let now = self.shared.clock.boot();
         self.entry.gate.report(health(&result), now);
+        // The provider is done with it; the next request need not wait until the answer is stored.
+        drop(permit);
         match result {
             Ok(granted) => self.commit(redeem, &granted, sent_at).await,
             Err(error) => self.fail(redeem, &error).await,
