@@ -22,7 +22,7 @@ use crate::timing::{self, Activity, Backoff, Chance};
 const BUSY_POLL: Duration = Duration::from_millis(500);
 
 /// Timers fire on another clock than deadlines are kept on; this much later is surely late enough.
-const TIMER_SLACK: Duration = Duration::from_millis(3);
+pub(crate) const TIMER_SLACK: Duration = Duration::from_millis(3);
 
 /// A `Retry-After` beyond this is not believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -175,8 +175,15 @@ async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> Exc
 }
 
 fn later(shared: &Shared, key: &SessionKey, wait: Duration, why: TokenError) -> ExchangeOutcome {
+    ExchangeOutcome::Later { until: wake_after(shared, key, wait), why, failed: false }
+}
+
+/// Has the actor woken after `wait`; returns when that is. The deadline is drawn before the timer is
+/// set, so that no delay in between makes the timer fire first.
+fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> BootTime {
+    let until = shared.clock.boot() + wait;
     shared.scheduler.schedule(key, wait + TIMER_SLACK);
-    ExchangeOutcome::Later { until: shared.clock.boot() + wait, why }
+    until
 }
 
 fn fresh_id() -> u128 {
@@ -364,7 +371,8 @@ impl Exchange<'_> {
         match reply {
             FailReply::Retry { at } => {
                 tracing::info!(session = %self.key, %error, "refresh of {} failed: {error}", self.key);
-                later(self.shared, self.key, at.since(now), outcome::why(error))
+                let until = wake_after(self.shared, self.key, at.since(now));
+                ExchangeOutcome::Later { until, why: outcome::why(error), failed: true }
             }
             FailReply::Gone | FailReply::Absent => {
                 self.shared.registry.retract(self.key);
@@ -390,6 +398,9 @@ impl Exchange<'_> {
         let backoff = &self.shared.options.backoff;
         let kind = outcome::kind(error);
         let delay = match (kind, error) {
+            (FailKind::Misconfigured, _) | (_, RequestError::Misconfigured { .. }) => {
+                backoff.ceiling
+            }
             (FailKind::Refused, RequestError::Busy { retry_after: Some(wait), .. }) => {
                 (*wait).min(LONGEST_RETRY_AFTER).max(backoff.floor)
             }
@@ -401,7 +412,6 @@ impl Exchange<'_> {
                 // Beyond the cap only the longest back-off is left.
                 if redeem.tries >= class.max_tries() { wait.max(backoff.ceiling) } else { wait }
             }
-            (FailKind::Misconfigured, _) => backoff.ceiling,
             (FailKind::Rejected, _) => Duration::ZERO,
         };
         Fail {
