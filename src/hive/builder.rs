@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -175,6 +176,7 @@ impl HiveBuilder {
             node: node_id(),
             options: self.shared_options(),
             clock: self.clock,
+            unsettled: DashMap::new(),
             runtime,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),

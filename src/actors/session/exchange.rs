@@ -130,6 +130,29 @@ pub(crate) async fn run(
     outcome
 }
 
+/// Gives back leave that the store may have given in an answer that never came. Nothing was sent under
+/// it, and while it stands nobody may begin.
+async fn give_back(shared: &Shared, key: &SessionKey) -> Result<(), SealedStoreError> {
+    let Some((attempt, base)) = shared.unsettled.get(key).map(|leave| *leave) else {
+        return Ok(());
+    };
+    let unused = Fail {
+        attempt,
+        base,
+        kind: FailKind::NotSent,
+        delay: Duration::ZERO,
+        suspect_for: Duration::ZERO,
+        error: ErrorNote {
+            code: "not_sent".to_owned(),
+            description: Some("the store's leave to refresh came too late".to_owned()),
+            at: shared.clock.now(),
+        },
+    };
+    shared.store.fail(key, unused).await?;
+    shared.unsettled.remove(key);
+    Ok(())
+}
+
 fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
     let last_read = known.last_read.max(shared.last_read(key));
     let lifetime = known.lifetime.unwrap_or(Duration::MAX);
@@ -203,6 +226,9 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     async fn run(&self, reason: Reason) -> ExchangeOutcome {
+        if let Err(error) = give_back(self.shared, self.key).await {
+            return later(self.shared, self.key, Duration::from_secs(1), store_failure(&error));
+        }
         let begun_at = self.shared.clock.boot();
         match self.shared.store.begin(self.key, self.request(reason, begun_at)).await {
             Ok(At { reply: Begun::Granted(redeem), .. }) => self.redeem(&redeem, begun_at).await,
@@ -211,6 +237,8 @@ impl Exchange<'_> {
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
             Err(error) => {
+                let base = self.known.snapshot.generation();
+                self.shared.unsettled.insert(self.key.clone(), (self.attempt, base));
                 later(self.shared, self.key, Duration::from_secs(1), store_failure(&error))
             }
         }
