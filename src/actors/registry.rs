@@ -59,6 +59,11 @@ impl Registry {
         Some(Arc::clone(snapshot))
     }
 
+    /// The published snapshot, whatever its age.
+    pub(crate) fn snapshot(&self, key: &SessionKey) -> Option<Arc<Snapshot>> {
+        self.places.get(key)?.snapshot.clone()
+    }
+
     /// Publishes a snapshot, unless a newer one stands.
     pub(crate) fn publish(&self, key: &SessionKey, snapshot: &Arc<Snapshot>) {
         let mut place = self.places.entry(key.clone()).or_default();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,10 @@ use crate::oauth::{HttpClient, HttpOptions, HttpSetupError, ProviderBuilder, Pro
 use crate::sealing::Keyring;
 use crate::store::{MemoryStore, SealedStore, SessionStore};
 use crate::timing::{Backoff, RefreshPolicy};
+
+/// Waits shorter than this are remembered in memory whatever the polling interval: callers wait for
+/// their end (15 s unless told otherwise), and a claimed session is hidden from the due index meanwhile.
+const LEAST_HORIZON: Duration = Duration::from_secs(20);
 
 /// Configures a [`TokenHive`]. Every option has a default that suits a server of ordinary size.
 #[must_use]
@@ -172,6 +177,7 @@ impl HiveBuilder {
             node,
             options: self.shared_options(),
             clock: self.clock,
+            unsettled: DashMap::new(),
             runtime,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -200,8 +206,8 @@ impl HiveBuilder {
     fn scheduling(&self) -> SchedulerOptions {
         SchedulerOptions {
             poll_every: self.poll_every,
-            horizon: self.poll_every * 2,
-            visibility: Duration::from_secs(30).max(self.poll_every * 3),
+            horizon: self.poll_every.saturating_mul(2).max(LEAST_HORIZON),
+            visibility: Duration::from_secs(30).max(self.poll_every.saturating_mul(3)),
             // More than the gates admit, so that they are never idle while sessions are due.
             concurrency: self.concurrency.saturating_mul(self.providers.len().max(1)).max(32) * 2,
         }

@@ -22,7 +22,7 @@ use crate::timing::{self, Activity, Backoff, Chance};
 const BUSY_POLL: Duration = Duration::from_millis(500);
 
 /// Timers fire on another clock than deadlines are kept on; this much later is surely late enough.
-const TIMER_SLACK: Duration = Duration::from_millis(3);
+pub(crate) const TIMER_SLACK: Duration = Duration::from_millis(3);
 
 /// A `Retry-After` beyond this is not believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -104,13 +104,12 @@ pub(crate) async fn run(
     let Some(known) = known else {
         return ExchangeOutcome::Reread;
     };
-    let later = Later { shared, key, failures: known.failures };
     let entry = match shared.provider(&known.provider) {
         Ok(entry) => entry,
-        Err(why) => return later.after(shared.options.backoff.ceiling, why),
+        Err(why) => return later(shared, key, shared.options.backoff.ceiling, why),
     };
     if matches!(known.health, Condition::Suspect { .. }) {
-        return settle(&later, &entry).await;
+        return settle(shared, key, &entry).await;
     }
     if reason == Reason::Due && is_cold(shared, key, &known) {
         return let_rest(shared, key, &entry, known).await;
@@ -122,11 +121,34 @@ pub(crate) async fn run(
             let reason = Unavailable::Provider { detail: detail.to_owned() };
             let wait = wait
                 + Chance::of(key, shared.clock.boot().as_nanos()).span(Duration::ZERO, wait / 4);
-            return later.after(wait, TokenError::unavailable(reason, Some(wait)));
+            return later(shared, key, wait, TokenError::unavailable(reason, Some(wait)));
         }
     };
     let attempt = AttemptId(fresh_id());
     Exchange { shared, key, entry: &entry, known: &known, attempt }.run(reason, permit).await
+}
+
+/// Gives back leave that the store may have given in an answer that never came. Nothing was sent under
+/// it, and while it stands nobody may begin.
+async fn give_back(shared: &Shared, key: &SessionKey) -> Result<(), SealedStoreError> {
+    let Some((attempt, base)) = shared.unsettled.get(key).map(|leave| *leave) else {
+        return Ok(());
+    };
+    let unused = Fail {
+        attempt,
+        base,
+        kind: FailKind::NotSent,
+        delay: Duration::ZERO,
+        suspect_for: Duration::ZERO,
+        error: ErrorNote {
+            code: "not_sent".to_owned(),
+            description: Some("the store's leave to refresh came too late".to_owned()),
+            at: shared.clock.now(),
+        },
+    };
+    shared.store.fail(key, unused).await?;
+    shared.unsettled.remove(key);
+    Ok(())
 }
 
 fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
@@ -161,8 +183,7 @@ async fn let_rest(
     ExchangeOutcome::Known(Box::new(known))
 }
 
-async fn settle(later: &Later<'_>, entry: &ProviderEntry) -> ExchangeOutcome {
-    let Later { shared, key, .. } = later;
+async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> ExchangeOutcome {
     match shared.store.settle(key, entry.provider.reuse_class().max_tries()).await {
         Ok(settled) => {
             if settled == Settled::LastTry {
@@ -170,23 +191,20 @@ async fn settle(later: &Later<'_>, entry: &ProviderEntry) -> ExchangeOutcome {
             }
             ExchangeOutcome::Reread
         }
-        Err(error) => later.after(Duration::from_secs(1), store_failure(&error)),
+        Err(error) => later(shared, key, Duration::from_secs(1), store_failure(&error)),
     }
 }
 
-/// Nothing was installed for now; the session is looked at again after `wait`.
-struct Later<'a> {
-    shared: &'a Shared,
-    key: &'a SessionKey,
-    failures: u32,
+fn later(shared: &Shared, key: &SessionKey, wait: Duration, why: TokenError) -> ExchangeOutcome {
+    ExchangeOutcome::Later { until: wake_after(shared, key, wait), why, failed: false }
 }
 
-impl Later<'_> {
-    fn after(&self, wait: Duration, why: TokenError) -> ExchangeOutcome {
-        self.shared.scheduler.schedule(self.key, wait + TIMER_SLACK);
-        let until = self.shared.clock.boot() + wait;
-        ExchangeOutcome::Later { until, why, failures: self.failures }
-    }
+/// Has the actor woken after `wait`; returns when that is. The deadline is drawn before the timer is
+/// set, so that no delay in between makes the timer fire first.
+fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> BootTime {
+    let until = shared.clock.boot() + wait;
+    shared.scheduler.schedule(key, wait + TIMER_SLACK);
+    until
 }
 
 fn fresh_id() -> u128 {
@@ -205,13 +223,10 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// What follows after `more` further failures.
-    fn later(&self, more: u32) -> Later<'_> {
-        let failures = self.known.failures.saturating_add(more);
-        Later { shared: self.shared, key: self.key, failures }
-    }
-
     async fn run(&self, reason: Reason, permit: Permit) -> ExchangeOutcome {
+        if let Err(error) = give_back(self.shared, self.key).await {
+            return later(self.shared, self.key, Duration::from_secs(1), store_failure(&error));
+        }
         let begun_at = self.shared.clock.boot();
         let mut request = self.request(reason, begun_at);
         let mut answer = self.shared.store.begin(self.key, request.clone()).await;
@@ -230,7 +245,11 @@ impl Exchange<'_> {
                 ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session)))
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
-            Err(error) => self.later(0).after(Duration::from_secs(1), store_failure(&error)),
+            Err(error) => {
+                let base = self.known.snapshot.generation();
+                self.shared.unsettled.insert(self.key.clone(), (self.attempt, base));
+                later(self.shared, self.key, Duration::from_secs(1), store_failure(&error))
+            }
         }
     }
 
@@ -258,8 +277,9 @@ impl Exchange<'_> {
     }
 
     fn refused(&self, refusal: &BeginReply, now: Timestamp) -> ExchangeOutcome {
-        let wait =
-            |wait, reason| self.later(0).after(wait, TokenError::unavailable(reason, Some(wait)));
+        let wait = |wait, reason| {
+            later(self.shared, self.key, wait, TokenError::unavailable(reason, Some(wait)))
+        };
         match refusal {
             BeginReply::Busy { .. } => wait(BUSY_POLL, Unavailable::Busy),
             BeginReply::Backoff { until } => {
@@ -389,7 +409,8 @@ impl Exchange<'_> {
         match reply {
             FailReply::Retry { at } => {
                 tracing::info!(session = %self.key, %error, "refresh of {} failed: {error}", self.key);
-                self.later(1).after(at.since(now), outcome::why(error))
+                let until = wake_after(self.shared, self.key, at.since(now));
+                ExchangeOutcome::Later { until, why: outcome::why(error), failed: true }
             }
             FailReply::Gone | FailReply::Absent => {
                 self.shared.registry.retract(self.key, 0);
@@ -415,6 +436,9 @@ impl Exchange<'_> {
         let backoff = &self.shared.options.backoff;
         let kind = outcome::kind(error);
         let delay = match (kind, error) {
+            (FailKind::Misconfigured, _) | (_, RequestError::Misconfigured { .. }) => {
+                backoff.ceiling
+            }
             (FailKind::Refused, RequestError::Busy { retry_after: Some(wait), .. }) => {
                 (*wait).min(LONGEST_RETRY_AFTER).max(backoff.floor)
             }
@@ -426,7 +450,6 @@ impl Exchange<'_> {
                 // Beyond the cap only the longest back-off is left.
                 if redeem.tries >= class.max_tries() { wait.max(backoff.ceiling) } else { wait }
             }
-            (FailKind::Misconfigured, _) => backoff.ceiling,
             (FailKind::Rejected, _) => Duration::ZERO,
         };
         Fail {

@@ -194,11 +194,11 @@ impl State {
                 self.trouble = None;
                 self.learn(known);
             }
-            ExchangeOutcome::Later { until, why, failures } => {
+            ExchangeOutcome::Later { until, why, failed } => {
                 self.trouble = Some(Box::new(why));
                 if let Some(known) = &mut self.known {
+                    known.failures = known.failures.saturating_add(u32::from(failed));
                     known.not_before = Some(until);
-                    known.failures = failures;
                 }
             }
             ExchangeOutcome::Reread => self.known = None,
@@ -235,6 +235,12 @@ impl State {
     /// The version readers see now.
     pub(crate) fn version(&self) -> Option<u64> {
         self.known.as_ref().map(|known| known.snapshot.version())
+    }
+
+    /// How long nothing may begin although nothing is in progress; `None` for no wait.
+    pub(crate) fn waits(&self, now: BootTime) -> Option<Duration> {
+        let until = self.known.as_ref()?.not_before.filter(|&until| until > now)?;
+        self.is_idle().then(|| until.since(now))
     }
 
     /// True if nothing is in progress.

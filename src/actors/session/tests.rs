@@ -136,7 +136,7 @@ fn failed(why: TokenError) -> State {
     let mut state = knowing(known(1));
     state.started(Work::Exchange(Reason::Wanted));
     let until = at(1060);
-    assert!(state.exchanged(ExchangeOutcome::Later { until, why, failures: 1 }).is_none());
+    assert!(state.exchanged(ExchangeOutcome::Later { until, why, failed: true }).is_none());
     state
 }
 
@@ -231,7 +231,7 @@ fn work_begun_before_a_login_or_logout_is_not_believed_after_it() {
     state.exchanged(ExchangeOutcome::Later {
         until: at(5000),
         why: TokenError::needs_login(NeedsLogin::NoSession),
-        failures: 1,
+        failed: true,
     });
 
     assert_eq!(state.version(), Some(7));
