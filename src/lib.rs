@@ -6,30 +6,37 @@
 //! nanoseconds:
 //!
 //! ```no_run
-//! use tokenhive::catalogue;
-//! use tokenhive::{CallbackQuery, FileStore, Keyring, LoginRequest, Secret, SessionKey, TokenHive};
+//! use tokenhive::{
+//!     CallbackQuery, FileStore, Keyring, LoginRequest, Secret, SessionKey, TokenHive, catalogue,
+//! };
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let hive = TokenHive::builder()
-//!     .provider(
-//!         catalogue::github("client-id", Secret::from_env("GITHUB_SECRET")?)
-//!             .redirect_url("https://app.example/callback"),
-//!     )
-//!     .store(FileStore::open("tokens.redb")?)
-//!     .keyring(Keyring::from_env("TOKENHIVE_KEYS")?)
-//!     .start()
-//!     .await?;
+//! async fn example(http: &reqwest::Client) -> Result<(), Box<dyn std::error::Error>> {
+//!     let github = catalogue::github("client-id", Secret::from_env("GITHUB_SECRET")?)
+//!         .redirect_url("https://app.example/callback");
+//!     let hive = TokenHive::builder()
+//!         .provider(github)
+//!         .store(FileStore::open("tokens.redb")?)
+//!         .keyring(Keyring::from_env("TOKENHIVE_KEYS")?)
+//!         .start()
+//!         .await?;
 //!
-//! let key = SessionKey::new("acme", "user-42")?;
-//! let login = hive.begin_login(&key, LoginRequest::provider("github").scope("repo")).await?;
-//! // Redirect the browser to login.authorization_url; later, from the callback's URL:
-//! let callback = CallbackQuery::parse("code=…&state=…")?;
-//! let session = hive.complete_login(&callback).await?;
-//! let token = hive.token(&key).await?; // always fresh; nanoseconds when cached
-//! println!("Authorization: Bearer <{} bytes>", token.access_token().expose().len());
-//! # hive.shutdown().await;
-//! # Ok(())
-//! # }
+//!     // Send the user's browser to `login.authorization_url` …
+//!     let key = SessionKey::new("acme", "user-42")?;
+//!     let login = hive.begin_login(&key, LoginRequest::provider("github").scope("repo")).await?;
+//!
+//!     // … and when it comes back to your callback, pass on its query:
+//!     let callback = CallbackQuery::parse("code=…&state=…")?;
+//!     let session = hive.complete_login(&callback).await?;
+//!
+//!     // From now on, from any task, as often as you like:
+//!     let token = hive.token(&key).await?;
+//!     let request = http.get("https://api.github.com/user/repos");
+//!     let answer = request.bearer_auth(token.access_token().expose()).send().await?;
+//!
+//!     // Before the process ends: exchanges in flight finish.
+//!     hive.shutdown().await;
+//!     Ok(())
+//! }
 //! ```
 //!
 //! # Reading order
@@ -74,3 +81,8 @@ pub use self::sealing::Keyring;
 #[cfg(feature = "file")]
 pub use self::store::FileStore;
 pub use self::store::{MemoryStore, SessionStore, StoreError};
+
+/// Compiles the README's example.
+#[cfg(all(doctest, feature = "file"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

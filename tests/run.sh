@@ -11,7 +11,7 @@ usage() {
 usage: tests/run.sh [--quick]
 
 Runs the whole test suite: unit, property and integration tests, the architecture test and the
-examples in the documentation. Needs Rust and a C compiler; installs the compiler with apt-get if
+examples in the documentation; those of docs/examples are compiled. Needs Rust and a C compiler; installs the compiler with apt-get if
 it may, and says what to do if it may not. Starts nothing that outlives it and needs no network
 once the dependencies are in Cargo's cache.
 
@@ -126,7 +126,7 @@ if $quick; then
 else
     # --no-fail-fast: one run shows every failure.
     section 'unit and integration tests' \
-        cargo test --all-features --locked --no-fail-fast --lib --bins --tests
+        cargo test --all-features --locked --no-fail-fast --lib --bins --tests --examples
     section 'documentation tests' cargo test --all-features --locked --doc
 fi
 

@@ -2,6 +2,7 @@
 
 #![cfg(all(feature = "test-support", feature = "file"))]
 
+#[expect(dead_code, reason = "every test binary uses its own part")]
 mod support;
 
 use std::time::Duration;

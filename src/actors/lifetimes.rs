@@ -61,7 +61,8 @@ fn seconds(stated: i64) -> Duration {
     Duration::from_secs(u64::try_from(stated).unwrap_or(0))
 }
 
-/// Remaining spans for the record. The due time is drawn by session and generation.
+/// Remaining spans for the record. The due time is drawn by session and generation. A token that is over
+/// when it arrives is never due: refreshing it at once, again and again, would help nobody.
 pub(crate) fn spans(
     lifetimes: Lifetimes,
     policy: &RefreshPolicy,
@@ -71,7 +72,7 @@ pub(crate) fn spans(
     let left = |span: Duration| span.saturating_sub(lifetimes.elapsed);
     let due_in = lifetimes
         .access
-        .filter(|_| lifetimes.refreshable)
+        .filter(|access| lifetimes.refreshable && !access.is_zero())
         .map(|access| left(policy.due_after(access, Chance::of(key, generation))));
     Spans {
         expires_in: lifetimes.access.map(left),

@@ -16,10 +16,12 @@ mod sweeper;
 mod task_kind;
 
 pub(crate) use self::gate::GateOptions;
-pub(crate) use self::host::{Host, HostError};
+pub(crate) use self::host::Host;
 pub(crate) use self::lifetimes::{Lifetimes, spans};
 pub(crate) use self::registry::Registry;
 pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};
+#[cfg(test)]
+pub(crate) use self::session::Panic;
 pub(crate) use self::session::{Freshness, Known, Want, store_failure};
 pub(crate) use self::shared::{ProviderEntry, Shared, SharedOptions};
 pub(crate) use self::supervisor::Supervisor;

@@ -15,6 +15,9 @@ use crate::model::{BootTime, SessionKey, Snapshot};
 /// One unit of [`Place::last_read`]: 2^30 ns, a little over a second.
 const READ_UNIT_BITS: u32 = 30;
 
+/// A snapshot whose actor was passivated goes after this many further idle spans without a read.
+const EVICT_AFTER_IDLE: u32 = 6;
+
 /// Sessions known to this process.
 pub(crate) struct Registry {
     places: DashMap<SessionKey, Place, ahash::RandomState>,
@@ -25,6 +28,8 @@ pub(crate) struct Registry {
 pub(crate) struct Place {
     snapshot: Option<Arc<Snapshot>>,
     actor: Option<Addr<SessionActor>>,
+    /// The last version of a deleted session of this name; 0 if none was deleted here.
+    deleted_version: u64,
     /// When a caller last read the token, in units of 2^30 ns since boot; 0 for never.
     last_read: AtomicU32,
     /// When its actor was last busy, in the same units.
@@ -63,15 +68,17 @@ impl Registry {
     pub(crate) fn publish(&self, key: &SessionKey, snapshot: &Arc<Snapshot>) {
         let mut place = self.places.entry(key.clone()).or_default();
         let newer = place.snapshot.as_ref().is_none_or(|old| old.version() <= snapshot.version());
-        if newer {
+        if newer && snapshot.version() > place.deleted_version {
             place.snapshot = Some(Arc::clone(snapshot));
         }
     }
 
-    /// Takes the published snapshot away: the session was deleted, or its token was refused.
-    pub(crate) fn retract(&self, key: &SessionKey) {
+    /// Takes the published snapshot away: the session is gone. An exchange that is just finishing may
+    /// still try to publish `last_version` or an older one, and must not succeed.
+    pub(crate) fn retract(&self, key: &SessionKey, last_version: u64) {
         if let Some(mut place) = self.places.get_mut(key) {
             place.snapshot = None;
+            place.deleted_version = place.deleted_version.max(last_version);
         }
     }
 
@@ -96,14 +103,14 @@ impl Registry {
         start: impl FnOnce() -> Addr<SessionActor>,
     ) -> Addr<SessionActor> {
         if let Some(place) = self.places.get(key)
-            && let Some(actor) = place.actor.as_ref().filter(|actor| actor.connected())
+            && let Some(actor) = place.running()
         {
             place.last_active.store(units(now), Ordering::Relaxed);
             return actor.clone();
         }
         let mut place = self.places.entry(key.clone()).or_default();
         place.last_active.store(units(now), Ordering::Relaxed);
-        match place.actor.as_ref().filter(|actor| actor.connected()) {
+        match place.running() {
             Some(actor) => actor.clone(),
             None => place.actor.insert(start()).clone(),
         }
@@ -114,36 +121,37 @@ impl Registry {
         self.places.get(key)?.actor.clone().filter(Addr::connected)
     }
 
-    /// Forgets that `actor` runs, if it is the one on record. The snapshot stays.
+    /// Forgets that `actor` runs, if it is the one on record. The snapshot stays; a place without one
+    /// goes as well, so that asking for sessions nobody has leaves nothing behind.
     pub(crate) fn actor_stopped(&self, key: &SessionKey, actor: &Addr<SessionActor>) {
-        if let Some(mut place) = self.places.get_mut(key)
-            && place.actor.as_ref() == Some(actor)
-        {
-            place.actor = None;
+        let stopped = self.places.get_mut(key).is_some_and(|mut place| {
+            let known = place.actor.as_ref() == Some(actor);
+            if known {
+                place.actor = None;
+            }
+            known
+        });
+        if stopped {
+            self.places.remove_if(key, |_, place| place.is_empty());
         }
     }
 
-    /// Actors idle for `idle`, and how many places were evicted: those without an actor that nobody
-    /// read for as long, or whose token has expired.
+    /// Evicts places without an actor that nobody has read for long or whose token has expired, and
+    /// returns the actors that have been idle for `idle`. Readers are never kept waiting for it.
     pub(crate) fn sweep(&self, now: BootTime, idle: Duration) -> Vec<Addr<SessionActor>> {
         let mut idle_actors = Vec::new();
-        self.places.retain(|_, place| {
-            let active = from_units(place.last_active.load(Ordering::Relaxed));
-            let read = from_units(place.last_read.load(Ordering::Relaxed));
-            match place.actor.as_ref().filter(|actor| actor.connected()) {
-                Some(actor) => {
-                    if now.since(active) >= idle {
-                        idle_actors.push(actor.clone());
-                    }
-                    true
-                }
-                None => {
-                    place.actor = None;
-                    let valid = place.snapshot.as_ref().is_some_and(|token| token.is_valid(now));
-                    valid && now.since(read.max(active)) < idle.saturating_mul(6)
-                }
+        let mut evictable = Vec::new();
+        for place in &self.places {
+            match place.running() {
+                Some(actor) if place.idle_for(now) >= idle => idle_actors.push(actor.clone()),
+                Some(_) => {}
+                None if place.is_evictable(now, idle) => evictable.push(place.key().clone()),
+                None => {}
             }
-        });
+        }
+        for key in evictable {
+            self.places.remove_if(&key, |_, place| place.is_evictable(now, idle));
+        }
         idle_actors
     }
 
@@ -155,6 +163,28 @@ impl Registry {
 }
 
 impl Place {
+    fn running(&self) -> Option<&Addr<SessionActor>> {
+        self.actor.as_ref().filter(|actor| actor.connected())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.snapshot.is_none() && self.running().is_none()
+    }
+
+    /// How long its actor has had nothing to do.
+    fn idle_for(&self, now: BootTime) -> Duration {
+        now.since(from_units(self.last_active.load(Ordering::Relaxed)))
+    }
+
+    fn is_evictable(&self, now: BootTime, idle: Duration) -> bool {
+        if self.running().is_some() {
+            return false;
+        }
+        let valid = self.snapshot.as_ref().is_some_and(|token| token.is_valid(now));
+        let read = from_units(self.last_read.load(Ordering::Relaxed));
+        !valid || now.since(read).min(self.idle_for(now)) >= idle.saturating_mul(EVICT_AFTER_IDLE)
+    }
+
     fn note_read(&self, now: BootTime) {
         let units = units(now);
         // Written once a second at most: readers on many cores share this cache line.

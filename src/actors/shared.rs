@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +15,7 @@ use crate::actors::gate::{Gate, GateOptions};
 use crate::actors::registry::Registry;
 use crate::actors::scheduler::SchedulerHandle;
 use crate::actors::task_kind::TaskKind;
-use crate::ledger::NodeId;
+use crate::ledger::{AttemptId, NodeId};
 use crate::model::{Clock, Misconfigured, ProviderId, SessionKey, Timestamp, TokenError};
 use crate::oauth::{HttpClient, Provider};
 use crate::store::SealedStore;
@@ -30,6 +31,9 @@ pub(crate) struct Shared {
     pub(crate) scheduler: SchedulerHandle,
     pub(crate) node: NodeId,
     pub(crate) options: SharedOptions,
+    /// Requests to begin that the store never answered, with the generation they were for: it may have
+    /// given leave. Almost always empty.
+    pub(crate) unsettled: DashMap<SessionKey, (AttemptId, u64)>,
     /// The host runtime: all I/O runs here.
     pub(crate) runtime: Handle,
     /// Tasks that shutdown waits for.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use dashmap::DashMap;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,6 +21,10 @@ use crate::oauth::{HttpClient, HttpOptions, HttpSetupError, ProviderBuilder, Pro
 use crate::sealing::Keyring;
 use crate::store::{MemoryStore, SealedStore, SessionStore};
 use crate::timing::{Backoff, RefreshPolicy};
+
+/// Waits shorter than this are remembered in memory whatever the polling interval: callers wait for
+/// their end (15 s unless told otherwise), and a claimed session is hidden from the due index meanwhile.
+const LEAST_HORIZON: Duration = Duration::from_secs(20);
 
 /// Configures a [`TokenHive`]. Every option has a default that suits a server of ordinary size.
 #[must_use]
@@ -160,6 +165,7 @@ impl HiveBuilder {
             None if store.outlives_process() => return Err(BuildError::MissingKeyring),
             None => Keyring::generate(),
         };
+        let node = node_id(store.is_exclusive());
         let scheduling = self.scheduling();
         let (scheduler, commands) = SchedulerHandle::new(scheduling.horizon);
         let shared = Arc::new(Shared {
@@ -168,9 +174,10 @@ impl HiveBuilder {
             store: SealedStore::new(store, keyring, self.store_deadline),
             registry: Registry::new(),
             scheduler,
-            node: node_id(),
+            node,
             options: self.shared_options(),
             clock: self.clock,
+            unsettled: DashMap::new(),
             runtime,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -199,8 +206,8 @@ impl HiveBuilder {
     fn scheduling(&self) -> SchedulerOptions {
         SchedulerOptions {
             poll_every: self.poll_every,
-            horizon: self.poll_every * 2,
-            visibility: Duration::from_secs(30).max(self.poll_every * 3),
+            horizon: self.poll_every.saturating_mul(2).max(LEAST_HORIZON),
+            visibility: Duration::from_secs(30).max(self.poll_every.saturating_mul(3)),
             // More than the gates admit, so that they are never idle while sessions are due.
             concurrency: self.concurrency.saturating_mul(self.providers.len().max(1)).max(32) * 2,
         }
@@ -217,11 +224,14 @@ impl HiveBuilder {
     }
 }
 
-/// A store on one machine has one node; each run of it is an incarnation.
-fn node_id() -> NodeId {
-    let mut incarnation = [0; 8];
-    aws_lc_rs::rand::fill(&mut incarnation).expect("the operating system gives random bytes");
-    NodeId { name: "local".to_owned(), incarnation: u64::from_ne_bytes(incarnation) }
+/// On a store that only one can hold, all runs are one node's. On any other, another hive may be at
+/// work under whatever name is not ours alone.
+fn node_id(exclusive: bool) -> NodeId {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).expect("the operating system gives random bytes");
+    let random = u128::from_ne_bytes(random);
+    let name = if exclusive { "local".to_owned() } else { format!("{random:032x}") };
+    NodeId { name, incarnation: u64::try_from(random >> 64).expect("64 bits are left") }
 }
 
 /// Why a hive could not be started.

@@ -9,7 +9,7 @@ use crate::actors::{
 };
 use crate::hive::{LoginError, LoginFault, TokenHive};
 use crate::model::{Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, User};
-use crate::oauth::{self, CallbackQuery, Profile, ScopeRequest, UserError};
+use crate::oauth::{self, CallbackError, CallbackQuery, Profile, ScopeRequest, UserError};
 use crate::store::{PendingLogin, PlainTokens, SealedStoreError, Session};
 
 /// How long tokens that exist nowhere else are offered to a store that does not answer.
@@ -140,6 +140,9 @@ impl TokenHive {
     /// [`LoginError`], sorted by what to do next. An error never harms a session that stood before.
     pub async fn complete_login(&self, callback: &CallbackQuery) -> Result<LoggedIn, LoginError> {
         let shared = self.shared();
+        if callback.code.as_ref().is_some_and(Secret::is_empty) {
+            return Err(LoginError::again(LoginFault::Callback(CallbackError::EmptyCode)));
+        }
         let pending = match shared.store.take_login(&callback.state).await {
             Ok(Ok(pending)) => pending,
             Ok(Err(refusal)) => return Err(LoginError::taken(&refusal)),

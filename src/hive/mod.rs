@@ -7,6 +7,8 @@ mod error;
 mod login;
 mod request;
 mod restore;
+#[cfg(test)]
+mod tests;
 mod token_hive;
 
 pub use self::authorization_service::{AuthorizationService, ServiceOptions};

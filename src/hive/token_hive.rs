@@ -103,12 +103,27 @@ impl TokenHive {
             freshness,
             deadline: self.shared().clock.boot() + request.deadline,
         };
-        tokio::time::timeout(request.deadline, self.inner.supervisor.ask(key, want))
+        let answer = tokio::time::timeout(request.deadline, self.inner.supervisor.ask(key, want))
             .await
             .unwrap_or_else(|_| {
                 let soon = Some(Duration::from_secs(1));
                 Err(TokenError::unavailable(Unavailable::Deadline, soon))
-            })
+            });
+        match answer {
+            Err(TokenError::Unavailable { .. } | TokenError::Misconfigured { .. }) => {
+                self.published(key, request).map_or(answer, Ok)
+            }
+            answer => answer,
+        }
+    }
+
+    /// A valid token goes to its callers whatever else is broken: the actor may be unable to read the
+    /// record, overloaded, or stopped, and the published token is as good as before.
+    fn published(&self, key: &SessionKey, request: TokenRequest) -> Option<Arc<Snapshot>> {
+        let now = self.shared().clock.boot();
+        let snapshot = self.shared().registry.snapshot(key).filter(|_| !request.newest)?;
+        let suits = snapshot.is_valid(now) && snapshot.expires().since(now) >= request.min_validity;
+        suits.then_some(snapshot)
     }
 
     /// The session's whole token in Flet's form, refresh token included: fresh, and fit for saving.
@@ -152,7 +167,11 @@ impl TokenHive {
     /// [`TokenError::Unavailable`] if the store does not answer; the session may be deleted or not.
     pub async fn delete(&self, key: &SessionKey) -> Result<bool, TokenError> {
         let deleted = self.shared().store.delete(key).await;
-        self.shared().registry.retract(key);
+        let last_version = match &deleted {
+            Ok(Some(deleted)) => deleted.version,
+            Ok(None) | Err(_) => 0,
+        };
+        self.shared().registry.retract(key, last_version);
         self.inner.supervisor.replaced(key, None);
         deleted.map(|deleted| deleted.is_some()).map_err(|error| store_failure(&error))
     }

@@ -98,7 +98,9 @@ fn same_generation(record: &mut Record, now: Timestamp, request: &Commit) -> Pla
     }
     let may_install = record.slot.is_none() || record.holds_slot(request.attempt);
     if request.sequence > record.committed_sequence && may_install {
-        record.spare = record.refresh.take();
+        if request.tokens.refresh.is_some() {
+            record.spare = record.refresh.take();
+        }
         install_target(record, now, request);
         return Placed { reply: CommitReply::Installed(installed(record)), installs: true };
     }
@@ -106,7 +108,9 @@ fn same_generation(record: &mut Record, now: Timestamp, request: &Commit) -> Pla
         install_target(record, now, request);
         return Placed { reply: CommitReply::Healed(installed(record)), installs: true };
     }
-    record.spare.clone_from(&request.tokens.refresh);
+    if request.tokens.refresh.is_some() {
+        record.spare.clone_from(&request.tokens.refresh);
+    }
     Placed { reply: CommitReply::Late { generation: record.generation }, installs: false }
 }
 

@@ -34,7 +34,7 @@ pub enum FailKind {
     InDoubt,
     /// The provider rejected it for good.
     Rejected,
-    /// The provider does not accept the client or the request: nothing is known about the token.
+    /// The provider does not accept the client or the request: it did not look at the token.
     Misconfigured,
 }
 
@@ -103,6 +103,7 @@ fn rejected(record: &mut Record, now: Timestamp, request: &Fail) -> (FailReply, 
         record.refresh = Some(spare);
         record.generation += 1;
         record.tries = 0;
+        record.not_before = None;
         return (FailReply::TrySpare { generation: record.generation }, Some(now));
     }
     record.version += 1;
@@ -116,7 +117,7 @@ fn rejected(record: &mut Record, now: Timestamp, request: &Fail) -> (FailReply, 
 }
 
 fn retry(record: &mut Record, now: Timestamp, request: &Fail) -> (FailReply, Option<Timestamp>) {
-    if matches!(request.kind, FailKind::NotSent | FailKind::Refused) {
+    if request.kind != FailKind::InDoubt {
         record.tries = record.tries.saturating_sub(1);
     }
     let at = now + request.delay;

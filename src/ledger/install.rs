@@ -10,7 +10,8 @@ use crate::model::{ProviderId, Timestamp};
 pub struct NewTokens {
     /// The access token and what was said about it.
     pub access: Sealed,
-    /// The refresh token; `None` where the provider gave none.
+    /// The refresh token; `None` where the provider gave none. After a refresh that means that the
+    /// one in use stays good (RFC 6749 §6).
     pub refresh: Option<Sealed>,
     /// Further members of the answer.
     pub extra: Option<Sealed>,
@@ -122,7 +123,9 @@ pub(crate) fn install(record: &mut Record, now: Timestamp, by: &Installer, token
     record.failures = 0;
     record.not_before = None;
     record.access = tokens.access.clone();
-    record.refresh.clone_from(&tokens.refresh);
+    if tokens.refresh.is_some() {
+        record.refresh.clone_from(&tokens.refresh);
+    }
     if tokens.extra.is_some() {
         record.extra.clone_from(&tokens.extra);
     }

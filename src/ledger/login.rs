@@ -34,9 +34,8 @@ pub fn take_login(entry: Option<&mut LoginEntry>, now: Timestamp) -> TakenLogin 
     let Some(entry) = entry.filter(|entry| entry.forget > now) else {
         return TakenLogin::Unknown;
     };
-    match entry.sealed.take() {
-        None => TakenLogin::AlreadyTaken,
-        Some(_) if entry.expires <= now => TakenLogin::Expired,
-        Some(sealed) => TakenLogin::Taken(sealed),
+    if entry.sealed.is_some() && entry.expires <= now {
+        return TakenLogin::Expired;
     }
+    entry.sealed.take().map_or(TakenLogin::AlreadyTaken, TakenLogin::Taken)
 }

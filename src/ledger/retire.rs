@@ -24,6 +24,8 @@ pub struct Claim {
 pub struct Deleted {
     /// Where its tokens came from.
     pub provider: ProviderId,
+    /// The last version readers saw.
+    pub version: u64,
     /// Its refresh token, to be revoked at the provider (RFC 7009).
     pub refresh: Option<Sealed>,
     /// Its access token, to be revoked where there is no refresh token.
@@ -56,7 +58,12 @@ pub fn delete(entry: &mut Entry, now: Timestamp) -> Option<Deleted> {
         last_sequence: record.last_sequence,
         until: now + TOMBSTONE,
     });
-    Some(Deleted { provider: record.provider, refresh: record.refresh, access: record.access })
+    Some(Deleted {
+        provider: record.provider,
+        version: record.version,
+        refresh: record.refresh,
+        access: record.access,
+    })
 }
 
 /// Settles a suspect session whose deadline has passed: one more try if the cap allows it, else dead.

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A provider's reuse class (`docs/PROTOCOL.md`): the one fact that decides how patient we must be
-/// when an exchange's outcome is unknown. An unknown provider is [`ReuseClass::Revoking`].
+/// A provider's reuse class: the one fact that decides how patient we must be when an exchange's
+/// outcome is unknown. An unknown provider is [`ReuseClass::Revoking`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ReuseClass {
     /// N: the refresh token never changes.
@@ -24,7 +24,7 @@ pub enum ReuseClass {
 }
 
 impl ReuseClass {
-    /// The letter the protocol document uses.
+    /// Its letter, as `docs/ARCHITECTURE.md` has it.
     pub fn letter(self) -> char {
         match self {
             Self::NonRotating => 'N',

@@ -117,6 +117,9 @@ fn count_refresh(totals: &mut Totals, event: &Event) {
     if event.family.is_some() {
         totals.presentations += 1;
     }
+    if outcome == Outcome::Redeemed {
+        totals.redeemed_generations += 1;
+    }
     if outcome.is_success() {
         totals.redemptions += 1;
         count_answer(totals, event.answer);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// What the simulated provider does with a refresh token presented again (`docs/PROTOCOL.md`).
+/// What the simulated provider does with a refresh token presented again.
 ///
 /// Text, JSON and the command line write it `N`, `M`, `I`, `G-all:30`, `G-last:30`, `S` or `R`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub enum ReuseBehaviour {
         /// Length of the grace period.
         seconds: u64,
     },
-    /// G-last: as G-all, but each replay ends the siblings before it (WSO2).
+    /// G-last: as G-all, but each replay ends the refresh tokens of the siblings before it (WSO2).
     GraceLast {
         /// Length of the grace period.
         seconds: u64,

@@ -17,14 +17,14 @@ use crate::simulator::faults::{FaultAction, MalformedBody};
 use crate::simulator::form::{ClientProof, OAuthError, body_parameters, grant};
 use crate::simulator::options::{AnswerFormat, SimulatorOptions};
 use crate::simulator::truth::Outcome;
-use crate::simulator::world::{Attempt, Grant, Granted, Plan, Shared};
+use crate::simulator::world::{Attempt, Grant, Granted, InProgress, Plan, Shared};
 
 /// Where a redirecting token endpoint points to.
 pub(super) const ELSEWHERE: &str = "/token/elsewhere";
 
 /// Answers a token request.
 pub(super) async fn token(shared: Arc<Shared>, headers: HeaderMap, body: Bytes) -> Reply {
-    let _in_progress = shared.enter_token_request();
+    let in_progress = shared.enter_token_request();
     if let Some(redirected) = redirected(&shared) {
         return Ok(redirected);
     }
@@ -41,7 +41,7 @@ pub(super) async fn token(shared: Arc<Shared>, headers: HeaderMap, body: Bytes) 
         return renderer.turned_away(fault, shared.now().wall).await;
     }
     let refreshing = matches!(&request, Ok(Request { grant: Grant::Refresh { .. }, .. }));
-    let result = commit(shared, request, plan).await;
+    let result = commit(shared, request, plan, Arc::clone(&in_progress)).await;
     if fault == Some(FaultAction::HangAfterCommit) {
         return hang().await;
     }
@@ -79,7 +79,8 @@ fn redirected(shared: &Shared) -> Option<Response<SimulatorBody>> {
     })
 }
 
-/// Waits half the latency, commits, and waits the other half.
+/// Waits half the latency, commits, and waits the rest of it, counted from the arrival: timers fire up
+/// to two milliseconds late, and that must not add up.
 ///
 /// Where it waits at all it does so in a task of its own: a real provider goes on with a request
 /// whose client has hung up.
@@ -87,6 +88,7 @@ async fn commit(
     shared: Arc<Shared>,
     request: Result<Request, OAuthError>,
     plan: Plan,
+    in_progress: Arc<InProgress>,
 ) -> Result<Granted, OAuthError> {
     let (mut before, mut after) = (plan.latency / 2, plan.latency / 2);
     match plan.fault {
@@ -97,10 +99,12 @@ async fn commit(
     if before.is_zero() && after.is_zero() {
         return commit_now(&shared, request?, &plan);
     }
+    let arrived = tokio::time::Instant::now();
     let work = tokio::spawn(async move {
         tokio::time::sleep(before).await;
         let result = request.and_then(|request| commit_now(&shared, request, &plan));
-        tokio::time::sleep(after).await;
+        tokio::time::sleep(before.saturating_add(after).saturating_sub(arrived.elapsed())).await;
+        drop(in_progress);
         result
     });
     work.await.unwrap_or_else(|_| Err(OAuthError::new("server_error", "the simulator stopped")))

@@ -51,7 +51,8 @@ pub struct Totals {
     pub codes_replayed: u64,
     /// Families opened by login or minted.
     pub families: u64,
-    /// Refresh tokens redeemed at least once.
+    /// Refreshes that were no replay: one for each refresh token redeemed, or one for each refresh
+    /// where tokens never change (N).
     pub redeemed_generations: u64,
     /// Refresh requests that ended in tokens, repeated answers included.
     pub redemptions: u64,

@@ -41,12 +41,12 @@ impl Shared {
         Moment { wall: self.clock.now(), boot: self.clock.boot() }
     }
 
-    /// Counts a token request as in progress until the guard is dropped.
-    pub(crate) fn enter_token_request(self: &Arc<Self>) -> InProgress {
+    /// Counts a token request as in progress until the last clone of the guard is dropped.
+    pub(crate) fn enter_token_request(self: &Arc<Self>) -> Arc<InProgress> {
         let count = self.token_requests.fetch_add(1, Ordering::Relaxed) + 1;
         let totals = &mut self.world().log.totals;
         totals.max_concurrent_token_requests = totals.max_concurrent_token_requests.max(count);
-        InProgress(Arc::clone(self))
+        Arc::new(InProgress(Arc::clone(self)))
     }
 }
 
@@ -326,9 +326,8 @@ impl World {
             event.generation = Some(token.generation);
             let Event { sequence, at_ms, .. } = event;
             let noted = Presentation { sequence, at_ms, outcome, answer };
-            if let Some((before, first_redemption)) = self.sessions.note(token, noted) {
+            if let Some(before) = self.sessions.note(token, noted) {
                 self.log.count_presentation(before);
-                self.log.totals.redeemed_generations += u64::from(first_redemption);
             }
         }
         self.log.file(event, self.options.history);

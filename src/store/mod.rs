@@ -1,6 +1,6 @@
 //! Where sessions survive: one trait, its stores, and the suite that every store passes.
 //!
-//! A store keeps one [`Entry`](crate::ledger::Entry) a session, a due index over them, and logins in
+//! A store keeps one [`Entry`] a session, a due index over them, and logins in
 //! progress. It applies the pure functions of [`crate::ledger`] in one transaction an operation and
 //! sees tokens only sealed. To add a store, implement [`SessionStore`] and run it through
 //! `contract::run` (feature `test-support`).
@@ -106,6 +106,12 @@ pub trait SessionStore: Send + Sync + 'static {
     /// True if sessions are still there when the process is gone, so that the keys must be as well.
     fn outlives_process(&self) -> bool {
         true
+    }
+
+    /// True if nobody else can be using the store: whoever holds it knows that every former holder,
+    /// and every exchange it left open, is over.
+    fn is_exclusive(&self) -> bool {
+        false
     }
 
     /// Waits until everything acknowledged is as durable as the store makes it, and lets go of it.

@@ -29,6 +29,12 @@ impl RefreshPolicy {
         mul(lifetime, chance.between(self.earliest, self.latest))
     }
 
+    /// A token that lives longer than this was refreshed just now: nothing to do for a scheduler that
+    /// comes late or twice. Well above what any due time leaves, so that no due session is sent away.
+    pub fn fresh_margin(&self, lifetime: Duration) -> Duration {
+        mul(lifetime, 1.0 - 0.75 * self.earliest)
+    }
+
     /// How long before expiry reads go to the session's actor.
     pub fn margin_of(&self, lifetime: Duration) -> Duration {
         self.margin.max(lifetime / 20).min(lifetime / 10)

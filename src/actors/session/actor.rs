@@ -1,6 +1,7 @@
 //! Obeys: hosts the state in actix, starts its I/O on the host runtime, and answers who waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
@@ -16,6 +17,9 @@ use crate::actors::supervisor::Supervisor;
 use crate::actors::task_kind::TaskKind;
 use crate::model::{BootTime, SessionKey, TokenError, Unavailable};
 
+/// The wait before a due session is looked at again whose record could not be read.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Owns one session's tokens.
 pub(crate) struct SessionActor {
     key: SessionKey,
@@ -29,7 +33,7 @@ pub(crate) struct SessionActor {
 /// A caller who waits.
 struct Waiter {
     want: Want,
-    /// The version that stood when the caller came.
+    /// The first version the actor knew of since the caller came.
     baseline: Option<u64>,
     reply: TokenReply,
 }
@@ -51,10 +55,6 @@ impl SessionActor {
 
     fn now(&self) -> BootTime {
         self.shared().clock.boot()
-    }
-
-    fn earliest(&self) -> f64 {
-        self.shared().options.policy.earliest
     }
 
     fn start(&mut self, work: Work) {
@@ -96,19 +96,38 @@ impl SessionActor {
                 None => self.serve(now, waiter),
             }
         }
-        if let Some(due) = self.due.take()
-            && refusal.is_none()
-            && let Some(work) = self.state.on_due(now, self.earliest())
-        {
-            self.start(work);
-            self.due = Some(due);
+        if let Some(due) = self.due.take() {
+            match self.state.on_due(now, &self.shared().options.policy) {
+                Some(work) if refusal.is_none() => {
+                    self.start(work);
+                    self.due = Some(due);
+                }
+                // The store did not say how things stand: the due index hides the session for longer.
+                _ if matches!(refusal, Some(TokenError::Unavailable { .. })) => {
+                    self.shared().scheduler.schedule(&self.key, STORE_PAUSE);
+                }
+                _ => self.remind(now),
+            }
+        }
+        if !self.waiters.is_empty() {
+            self.remind(now);
+        }
+    }
+
+    /// Has itself woken when a wait is over that keeps a refresh from beginning.
+    fn remind(&self, now: BootTime) {
+        if let Some(wait) = self.state.waits(now) {
+            self.shared().scheduler.schedule(&self.key, wait + exchange::TIMER_SLACK);
         }
     }
 
     fn serve(&mut self, now: BootTime, mut waiter: Waiter) {
+        // For a caller who came before anything was known, what is learned first is what stood.
+        waiter.baseline = waiter.baseline.or(self.state.version());
         if let (Freshness::Newest, Some(version)) = (waiter.want.freshness, self.state.version()) {
             waiter.want.freshness = Freshness::NewerThan(version);
         }
+        waiter.baseline = waiter.baseline.or(self.state.version());
         match self.state.on_get(now, &waiter.want, waiter.baseline) {
             Step::Answer(snapshot) => drop(waiter.reply.send(Ok(snapshot))),
             Step::AnswerAndRefresh(snapshot) => {
@@ -140,12 +159,15 @@ impl Handler<GetToken> for SessionActor {
             self.waiters.retain(|waiter| !waiter.reply.is_closed());
         }
         if self.waiters.len() >= self.shared().options.max_waiters {
-            let wait = Some(std::time::Duration::from_millis(500));
+            let wait = Some(Duration::from_millis(500));
             let error = TokenError::unavailable(Unavailable::Overloaded, wait);
             return drop(reply.send(Err(error)));
         }
-        let baseline = self.state.version();
-        self.serve(now, Waiter { want, baseline, reply });
+        let alone = self.waiters.is_empty();
+        self.serve(now, Waiter { want, baseline: None, reply });
+        if alone && !self.waiters.is_empty() {
+            self.remind(now);
+        }
     }
 }
 
@@ -154,14 +176,18 @@ impl Handler<RefreshDue> for SessionActor {
 
     fn handle(&mut self, message: RefreshDue, _: &mut Self::Context) {
         let due = Due { permit: message.permit };
-        match self.state.on_due(self.now(), self.earliest()) {
+        match self.state.on_due(self.now(), &self.shared().options.policy) {
             Some(work) => {
                 self.start(work);
                 // A load is followed by the decision whether to refresh; an exchange ends the matter.
                 self.due = Some(due);
             }
-            None if self.state.is_idle() => self.settle_waiters(None),
-            None => {}
+            // Decided once the work in progress is done.
+            None if !self.state.is_idle() => self.due = Some(due),
+            None => {
+                self.due = Some(due);
+                self.settle_waiters(None);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::actors::gate::Health;
+use crate::actors::gate::{Health, Permit};
 use crate::actors::lifetimes::{Lifetimes, spans};
 use crate::actors::session::Known;
 use crate::actors::session::known::{Committed, Condition};
@@ -22,7 +22,7 @@ use crate::timing::{self, Activity, Backoff, Chance};
 const BUSY_POLL: Duration = Duration::from_millis(500);
 
 /// Timers fire on another clock than deadlines are kept on; this much later is surely late enough.
-const TIMER_SLACK: Duration = Duration::from_millis(3);
+pub(crate) const TIMER_SLACK: Duration = Duration::from_millis(3);
 
 /// A `Retry-After` beyond this is not believed.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -38,7 +38,7 @@ pub(crate) async fn load(shared: &Shared, key: &SessionKey) -> LoadOutcome {
             LoadOutcome::Known(Box::new(publish(shared, key, &session)))
         }
         Ok(At { reply: Opened::Absent, .. }) => {
-            shared.registry.retract(key);
+            shared.registry.retract(key, 0);
             LoadOutcome::Absent
         }
         Err(error) => LoadOutcome::Failed(store_failure(&error)),
@@ -125,9 +125,30 @@ pub(crate) async fn run(
         }
     };
     let attempt = AttemptId(fresh_id());
-    let outcome = Exchange { shared, key, entry: &entry, known: &known, attempt }.run(reason).await;
-    drop(permit);
-    outcome
+    Exchange { shared, key, entry: &entry, known: &known, attempt }.run(reason, permit).await
+}
+
+/// Gives back leave that the store may have given in an answer that never came. Nothing was sent under
+/// it, and while it stands nobody may begin.
+async fn give_back(shared: &Shared, key: &SessionKey) -> Result<(), SealedStoreError> {
+    let Some((attempt, base)) = shared.unsettled.get(key).map(|leave| *leave) else {
+        return Ok(());
+    };
+    let unused = Fail {
+        attempt,
+        base,
+        kind: FailKind::NotSent,
+        delay: Duration::ZERO,
+        suspect_for: Duration::ZERO,
+        error: ErrorNote {
+            code: "not_sent".to_owned(),
+            description: Some("the store's leave to refresh came too late".to_owned()),
+            at: shared.clock.now(),
+        },
+    };
+    shared.store.fail(key, unused).await?;
+    shared.unsettled.remove(key);
+    Ok(())
 }
 
 fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
@@ -152,7 +173,7 @@ async fn let_rest(
         let attempt = AttemptId(fresh_id());
         let exchange = Exchange { shared, key, entry, known: &known, attempt };
         return match permit {
-            Ok(_permit) => exchange.run(Reason::Due).await,
+            Ok(permit) => exchange.run(Reason::Due, permit).await,
             Err(_) => ExchangeOutcome::Known(Box::new(known)),
         };
     }
@@ -175,8 +196,15 @@ async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> Exc
 }
 
 fn later(shared: &Shared, key: &SessionKey, wait: Duration, why: TokenError) -> ExchangeOutcome {
+    ExchangeOutcome::Later { until: wake_after(shared, key, wait), why, failed: false }
+}
+
+/// Has the actor woken after `wait`; returns when that is. The deadline is drawn before the timer is
+/// set, so that no delay in between makes the timer fire first.
+fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> BootTime {
+    let until = shared.clock.boot() + wait;
     shared.scheduler.schedule(key, wait + TIMER_SLACK);
-    ExchangeOutcome::Later { until: shared.clock.boot() + wait, why }
+    until
 }
 
 fn fresh_id() -> u128 {
@@ -195,15 +223,31 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run(&self, reason: Reason) -> ExchangeOutcome {
+    async fn run(&self, reason: Reason, permit: Permit) -> ExchangeOutcome {
+        if let Err(error) = give_back(self.shared, self.key).await {
+            return later(self.shared, self.key, Duration::from_secs(1), store_failure(&error));
+        }
         let begun_at = self.shared.clock.boot();
-        match self.shared.store.begin(self.key, self.request(reason, begun_at)).await {
-            Ok(At { reply: Begun::Granted(redeem), .. }) => self.redeem(&redeem, begun_at).await,
+        let mut request = self.request(reason, begun_at);
+        let mut answer = self.shared.store.begin(self.key, request.clone()).await;
+        if let Ok(At { reply: Begun::Refused(BeginReply::Busy { attempt, until }), now }) = answer
+            && until <= now
+        {
+            // Its holder has been silent for the whole of its patience.
+            request.takeover_of = Some(attempt);
+            answer = self.shared.store.begin(self.key, request).await;
+        }
+        match answer {
+            Ok(At { reply: Begun::Granted(redeem), .. }) => {
+                self.redeem(&redeem, begun_at, permit).await
+            }
             Ok(At { reply: Begun::Newer(session), .. }) => {
                 ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session)))
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
             Err(error) => {
+                let base = self.known.snapshot.generation();
+                self.shared.unsettled.insert(self.key.clone(), (self.attempt, base));
                 later(self.shared, self.key, Duration::from_secs(1), store_failure(&error))
             }
         }
@@ -225,7 +269,7 @@ impl Exchange<'_> {
             max_tries: if remaining.is_zero() { u32::MAX } else { class.max_tries() },
             urgency: match (reason, self.known.lifetime) {
                 (Reason::Due, Some(lifetime)) => Urgency::Due {
-                    fresh_margin: lifetime.mul_f64(1.0 - self.shared.options.policy.earliest),
+                    fresh_margin: self.shared.options.policy.fresh_margin(lifetime) + TIMER_SLACK,
                 },
                 _ => Urgency::Wanted,
             },
@@ -234,8 +278,7 @@ impl Exchange<'_> {
 
     fn refused(&self, refusal: &BeginReply, now: Timestamp) -> ExchangeOutcome {
         let wait = |wait, reason| {
-            let why = TokenError::unavailable(reason, Some(wait));
-            later(self.shared, self.key, wait, why)
+            later(self.shared, self.key, wait, TokenError::unavailable(reason, Some(wait)))
         };
         match refusal {
             BeginReply::Busy { .. } => wait(BUSY_POLL, Unavailable::Busy),
@@ -253,14 +296,14 @@ impl Exchange<'_> {
                 wait(Duration::from_secs(5), Unavailable::Store { detail })
             }
             BeginReply::Gone | BeginReply::Absent => {
-                self.shared.registry.retract(self.key);
+                self.shared.registry.retract(self.key, 0);
                 ExchangeOutcome::Absent
             }
             _ => ExchangeOutcome::Reread,
         }
     }
 
-    async fn redeem(&self, redeem: &Redeem, begun_at: BootTime) -> ExchangeOutcome {
+    async fn redeem(&self, redeem: &Redeem, begun_at: BootTime, permit: Permit) -> ExchangeOutcome {
         let sent_at = self.shared.clock.boot();
         let result = if sent_at.since(begun_at) > self.shared.options.send_within {
             // This process was held up; somebody may have taken over. Nothing is sent.
@@ -270,6 +313,8 @@ impl Exchange<'_> {
         };
         let now = self.shared.clock.boot();
         self.entry.gate.report(health(&result), now);
+        // The provider is done with it; the next request need not wait until the answer is stored.
+        drop(permit);
         match result {
             Ok(granted) => self.commit(redeem, &granted, sent_at).await,
             Err(error) => self.fail(redeem, &error).await,
@@ -346,7 +391,7 @@ impl Exchange<'_> {
             CommitReply::Late { .. } | CommitReply::Stale { .. } => ExchangeOutcome::Reread,
             CommitReply::Gone | CommitReply::Absent => {
                 tracing::warn!(session = %self.key, "{} was deleted during a refresh", self.key);
-                self.shared.registry.retract(self.key);
+                self.shared.registry.retract(self.key, 0);
                 ExchangeOutcome::Absent
             }
         }
@@ -364,10 +409,11 @@ impl Exchange<'_> {
         match reply {
             FailReply::Retry { at } => {
                 tracing::info!(session = %self.key, %error, "refresh of {} failed: {error}", self.key);
-                later(self.shared, self.key, at.since(now), outcome::why(error))
+                let until = wake_after(self.shared, self.key, at.since(now));
+                ExchangeOutcome::Later { until, why: outcome::why(error), failed: true }
             }
             FailReply::Gone | FailReply::Absent => {
-                self.shared.registry.retract(self.key);
+                self.shared.registry.retract(self.key, 0);
                 ExchangeOutcome::Absent
             }
             FailReply::Dead => {
@@ -390,6 +436,9 @@ impl Exchange<'_> {
         let backoff = &self.shared.options.backoff;
         let kind = outcome::kind(error);
         let delay = match (kind, error) {
+            (FailKind::Misconfigured, _) | (_, RequestError::Misconfigured { .. }) => {
+                backoff.ceiling
+            }
             (FailKind::Refused, RequestError::Busy { retry_after: Some(wait), .. }) => {
                 (*wait).min(LONGEST_RETRY_AFTER).max(backoff.floor)
             }
@@ -401,7 +450,6 @@ impl Exchange<'_> {
                 // Beyond the cap only the longest back-off is left.
                 if redeem.tries >= class.max_tries() { wait.max(backoff.ceiling) } else { wait }
             }
-            (FailKind::Misconfigured, _) => backoff.ceiling,
             (FailKind::Rejected, _) => Duration::ZERO,
         };
         Fail {

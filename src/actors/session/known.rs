@@ -8,9 +8,6 @@ use crate::model::{BootTime, NeedsLogin, ProviderId, Snapshot, Standing, Timesta
 use crate::store::{PlainTokens, Session};
 use crate::timing::RefreshPolicy;
 
-/// The due index keeps milliseconds, rounded; a session is not sent away for one of them.
-const DUE_SLACK: Duration = Duration::from_millis(5);
-
 /// A session as last read from or written to the store.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
@@ -19,6 +16,8 @@ pub(crate) struct Known {
     pub(crate) health: Condition,
     /// The access token's whole lifetime; `None` for never or unknown.
     pub(crate) lifetime: Option<Duration>,
+    /// Whether its tokens came by a refresh, and not by a login or restore.
+    pub(crate) by_exchange: bool,
     /// When it was received.
     pub(crate) received: BootTime,
     /// Failed exchanges since the last success.
@@ -86,6 +85,7 @@ impl Known {
             snapshot: Arc::new(Snapshot::new(&session.token, standing)),
             health,
             lifetime,
+            by_exchange: record.committed_attempt.is_some(),
             received: boot - session.now.since(record.received),
             failures: record.failures,
             not_before: record.not_before.filter(|&at| at > session.now).map(ahead),
@@ -118,6 +118,7 @@ impl Known {
             snapshot: Arc::new(Snapshot::new(&tokens.token, standing)),
             health: if refreshable { Condition::Refreshable } else { Condition::Fixed },
             lifetime,
+            by_exchange: true,
             received: boot,
             failures: 0,
             not_before: None,
@@ -135,13 +136,10 @@ impl Known {
         self
     }
 
-    /// True once the fraction `earliest` of the access token's lifetime has passed.
-    pub(crate) fn is_due(&self, now: BootTime, earliest: f64) -> bool {
+    /// False right after a refresh, when a late or repeated call of the scheduler has nothing to do.
+    pub(crate) fn is_due(&self, now: BootTime, policy: &RefreshPolicy) -> bool {
         let waits = matches!(self.health, Condition::Suspect { .. });
-        waits
-            || self
-                .lifetime
-                .is_some_and(|life| self.remaining(now) <= life.mul_f64(1.0 - earliest) + DUE_SLACK)
+        waits || self.lifetime.is_some_and(|life| self.remaining(now) <= policy.fresh_margin(life))
     }
 
     /// How long the access token still lives.

@@ -11,5 +11,7 @@ mod tests;
 
 pub(crate) use self::actor::SessionActor;
 pub(crate) use self::known::Known;
+#[cfg(test)]
+pub(crate) use self::messages::Panic;
 pub(crate) use self::messages::{Freshness, GetToken, Passivate, Present, RefreshDue, Want};
 pub(crate) use self::outcome::store_failure;

@@ -21,8 +21,9 @@ pub(crate) enum LoadOutcome {
 pub(crate) enum ExchangeOutcome {
     /// The record has changed, here or elsewhere, and this is what it says now.
     Known(Box<Known>),
-    /// Nothing was installed; not before then may the next one begin.
-    Later { until: BootTime, why: TokenError },
+    /// Nothing was installed; not before then may the next one begin. `failed` if the provider was
+    /// asked: such failures add up to longer waits.
+    Later { until: BootTime, why: TokenError, failed: bool },
     /// The record must be read again.
     Reread,
     /// The session is not there any more.
@@ -49,8 +50,24 @@ pub(crate) fn kind(error: &RequestError) -> FailKind {
         RequestError::Busy { .. } => FailKind::Refused,
         RequestError::InDoubt { .. } => FailKind::InDoubt,
         RequestError::Rejected { .. } => FailKind::Rejected,
+        // RFC 6749 §5.2: the client or the request is refused, the refresh token is not looked at.
+        RequestError::Misconfigured { error, .. } if is_about_the_client(error) => {
+            FailKind::Refused
+        }
         RequestError::Misconfigured { .. } => FailKind::Misconfigured,
     }
+}
+
+/// Codes of RFC 6749 §5.2 that are answered before the grant is redeemed.
+fn is_about_the_client(error: &str) -> bool {
+    matches!(
+        error,
+        "invalid_client"
+            | "unauthorized_client"
+            | "unsupported_grant_type"
+            | "invalid_request"
+            | "invalid_scope"
+    )
 }
 
 /// What people are told about a failed request.

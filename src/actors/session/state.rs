@@ -1,12 +1,17 @@
 //! What a session's actor decides. No I/O, no clock, no actix.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::actors::session::Known;
 use crate::actors::session::known::Condition;
 use crate::actors::session::messages::{Freshness, Want};
 use crate::actors::session::outcome::{ExchangeOutcome, LoadOutcome};
 use crate::model::{BootTime, NeedsLogin, Snapshot, TokenError, Unavailable};
+use crate::timing::RefreshPolicy;
+
+/// The least time between two refreshes of which the first brought an expired token.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is done for a caller.
 #[derive(Debug)]
@@ -62,7 +67,7 @@ impl State {
             return self.start(Work::Load);
         };
         let snapshot = &known.snapshot;
-        if satisfies(snapshot, now, want, baseline) {
+        if satisfies(known, now, want, baseline) {
             let refresh = !snapshot.is_fresh(now) && self.may_exchange(known, now);
             return if refresh {
                 Step::AnswerAndRefresh(Arc::clone(snapshot))
@@ -93,6 +98,11 @@ impl State {
             }
             Condition::Suspect { .. } | Condition::Refreshable => {}
         }
+        if let Some(until) = useless_until(known, now) {
+            let detail = "it gives tokens that have expired on arrival".to_owned();
+            let wait = Some(until.since(now));
+            return Step::Refuse(TokenError::unavailable(Unavailable::Provider { detail }, wait));
+        }
         match known.not_before.filter(|&until| until > now) {
             None => self.start(Work::Exchange(Reason::Wanted)),
             Some(until) if until < want.deadline && self.is_passing() => Step::Await,
@@ -120,9 +130,8 @@ impl State {
         }
     }
 
-    /// What is done when the scheduler says the session is due. It may be wrong: nothing is due before
-    /// the fraction `earliest` of the token's lifetime has passed.
-    pub(crate) fn on_due(&self, now: BootTime, earliest: f64) -> Option<Work> {
+    /// What is done when the scheduler says the session is due. It may be wrong.
+    pub(crate) fn on_due(&self, now: BootTime, policy: &RefreshPolicy) -> Option<Work> {
         if self.working.is_some() {
             return None;
         }
@@ -132,7 +141,7 @@ impl State {
         if known.abandoned.is_some() {
             return Some(Work::Resolve);
         }
-        let due = known.is_due(now, earliest) && self.may_exchange(known, now);
+        let due = known.is_due(now, policy) && self.may_exchange(known, now);
         due.then_some(Work::Exchange(Reason::Due))
     }
 
@@ -185,9 +194,10 @@ impl State {
                 self.trouble = None;
                 self.learn(known);
             }
-            ExchangeOutcome::Later { until, why } => {
+            ExchangeOutcome::Later { until, why, failed } => {
                 self.trouble = Some(Box::new(why));
                 if let Some(known) = &mut self.known {
+                    known.failures = known.failures.saturating_add(u32::from(failed));
                     known.not_before = Some(until);
                 }
             }
@@ -227,21 +237,38 @@ impl State {
         self.known.as_ref().map(|known| known.snapshot.version())
     }
 
+    /// How long nothing may begin although nothing is in progress; `None` for no wait.
+    pub(crate) fn waits(&self, now: BootTime) -> Option<Duration> {
+        let until = self.known.as_ref()?.not_before.filter(|&until| until > now)?;
+        self.is_idle().then(|| until.since(now))
+    }
+
     /// True if nothing is in progress.
     pub(crate) fn is_idle(&self) -> bool {
         self.working.is_none()
     }
 }
 
-fn satisfies(snapshot: &Snapshot, now: BootTime, want: &Want, baseline: Option<u64>) -> bool {
+/// A provider that gives tokens that are over when they arrive is asked once a second, not at every
+/// read.
+fn useless_until(known: &Known, now: BootTime) -> Option<BootTime> {
+    let again = known.received + LEAST_INTERVAL;
+    (known.by_exchange && !known.snapshot.is_valid(now) && now < again).then_some(again)
+}
+
+fn satisfies(known: &Known, now: BootTime, want: &Want, baseline: Option<u64>) -> bool {
+    let snapshot = &known.snapshot;
+    // A rejection is a new version as well, and its access token is the old one.
+    let rejected = matches!(known.health, Condition::Suspect { .. } | Condition::Ended(_));
+    let renewed_since = |seen| snapshot.version() > seen && !rejected;
     let new_enough = match want.freshness {
         Freshness::Any => true,
         Freshness::Newest => false,
-        Freshness::NewerThan(seen) => snapshot.version() > seen,
+        Freshness::NewerThan(seen) => renewed_since(seen),
     };
     if !snapshot.is_valid(now) || !new_enough {
         return false;
     }
     let lives_long_enough = snapshot.expires().since(now) >= want.min_validity;
-    lives_long_enough || baseline.is_some_and(|seen| snapshot.version() > seen)
+    lives_long_enough || baseline.is_some_and(renewed_since)
 }

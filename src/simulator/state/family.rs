@@ -290,16 +290,14 @@ impl Family {
 }
 
 impl RefreshToken {
-    /// Writes down a presentation. Returns how often it had been presented before, and whether
-    /// this was its first redemption.
-    pub(crate) fn note(&mut self, presentation: Presentation) -> (u32, bool) {
+    /// Writes down a presentation. Returns how often it had been presented before.
+    pub(crate) fn note(&mut self, presentation: Presentation) -> u32 {
         let before = self.presented;
         self.presented += 1;
         if self.presentations.len() < PRESENTATIONS_KEPT {
             self.presentations.push(presentation);
         }
-        let redeemed = presentation.outcome.is_success();
-        self.redeemed += u32::from(redeemed);
-        (before, redeemed && self.redeemed == 1)
+        self.redeemed += u32::from(presentation.outcome.is_success());
+        before
     }
 }

@@ -128,12 +128,8 @@ impl Sessions {
     }
 
     /// Writes a presentation into the token's history. Returns how often it had been presented
-    /// before, and whether this was its first redemption; `None` for a forgotten token.
-    pub(crate) fn note(
-        &mut self,
-        token: TokenId,
-        presentation: Presentation,
-    ) -> Option<(u32, bool)> {
+    /// before; `None` for a forgotten token.
+    pub(crate) fn note(&mut self, token: TokenId, presentation: Presentation) -> Option<u32> {
         let record = self.families.get_mut(&token.family)?.refresh_token_mut(token.serial)?;
         Some(record.note(presentation))
     }

@@ -293,4 +293,6 @@ async fn answers_follow_the_quirks_that_are_set() {
     assert_eq!(member(&refused.body, "error").as_deref(), Some("invalid_grant"));
     bench.simulator.update(|options| options.answer_format = AnswerFormat::Json);
     assert_eq!(bench.refresh(&refresh).await.unwrap().json()["expires_in"], "3600");
+    let totals = bench.simulator.totals();
+    assert_eq!((totals.redeemed_generations, totals.presentations), (2, 2));
 }

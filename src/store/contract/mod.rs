@@ -17,10 +17,10 @@ use crate::store::SessionStore;
 use crate::store::contract::random::Randomness;
 
 /// How many random operation sequences [`run`] plays.
-const RANDOM_SEQUENCES: u64 = 8;
+const RANDOM_SEQUENCES: u64 = 5;
 
-/// How many bytes of randomness each of them uses up: some hundred operations.
-const RANDOM_BYTES: usize = 1200;
+/// How many bytes of randomness each of them uses up: some five hundred operations.
+const RANDOM_BYTES: usize = 4000;
 
 /// Runs every case, each on an empty store of its own made by `make`.
 ///

@@ -1,6 +1,6 @@
 //! Random operations: the store answers and remembers exactly what the pure ledger does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::ledger::{
     Urgency, begin, commit, delete, fail, postpone, put, set_profile, settle, visible_again,
 };
 use crate::model::{ProviderId, SessionKey, Timestamp};
-use crate::store::SessionStore;
+use crate::store::{At, SessionStore};
 
 const ANSWERS: &str = "the store answers";
 
@@ -50,12 +50,14 @@ impl Randomness {
     }
 }
 
-/// Plays operations until the randomness is used up.
-pub(super) async fn play(store: Arc<dyn SessionStore>, mut random: Randomness) {
-    let mut game = Game { store, model: BTreeMap::new(), latest: Timestamp::default(), moves: 0 };
+/// Plays operations until the randomness is used up; returns the names of the replies that came.
+pub(super) async fn play(store: Arc<dyn SessionStore>, mut random: Randomness) -> BTreeSet<String> {
+    let (model, latest, seen) = (BTreeMap::new(), Timestamp::default(), BTreeSet::new());
+    let mut game = Game { store, model, latest, moves: 0, seen };
     while !random.is_used_up() {
         game.step(&mut random).await;
     }
+    game.seen
 }
 
 struct Game {
@@ -64,25 +66,26 @@ struct Game {
     /// The store's time as last seen.
     latest: Timestamp,
     moves: u32,
+    seen: BTreeSet<String>,
 }
 
 impl Game {
     async fn step(&mut self, random: &mut Randomness) {
         self.moves += 1;
-        let name = random.pick(&["a", "b", "c"]);
+        let name = random.pick(&["a", "a", "b"]);
         let key = SessionKey::new("random", name).expect("a plain short name");
-        match random.below(16) {
-            0 | 1 => self.put(&key, random).await,
-            2..=6 => self.begin(&key, random).await,
-            7..=9 => self.commit(&key, random).await,
-            10 | 11 => self.fail(&key, random).await,
-            12 => self.settle(&key, random).await,
-            13 => self.postpone(&key, random).await,
-            14 => self.claim(random).await,
+        match random.below(20) {
+            0 => self.put(&key, random).await,
+            1..=7 => self.begin(&key, random).await,
+            8 | 9 => self.commit(&key, random).await,
+            10..=13 => self.fail(&key, random).await,
+            14 | 15 => self.settle(&key, random).await,
+            16 => self.postpone(&key, random).await,
+            17 | 18 => self.claim(random).await,
             _ => self.delete_or_describe(&key, random).await,
         }
         let loaded = self.store.load(&key).await.expect(ANSWERS);
-        self.see(loaded.now);
+        self.see(&loaded);
         let moves = self.moves;
         assert_eq!(&loaded.reply, self.entry(&key), "{key:?} after move {moves}");
     }
@@ -91,13 +94,20 @@ impl Game {
         self.model.entry(key.clone()).or_default()
     }
 
-    fn see(&mut self, now: Timestamp) {
-        assert!(now >= self.latest, "the store's time went back");
-        self.latest = now;
+    fn see<T: std::fmt::Debug>(&mut self, at: &At<T>) {
+        assert!(at.now >= self.latest, "the store's time went back");
+        self.latest = at.now;
+        let reply = format!("{:?}", at.reply);
+        let name = reply.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        self.seen.insert(name.to_owned());
     }
 
     fn generation(&mut self, key: &SessionKey) -> u64 {
         self.entry(key).next_put_generation().saturating_sub(2)
+    }
+
+    fn holder(&mut self, key: &SessionKey) -> Option<AttemptId> {
+        self.entry(key).record.as_ref()?.slot.as_ref().map(|slot| slot.attempt)
     }
 
     async fn put(&mut self, key: &SessionKey, random: &mut Randomness) {
@@ -108,7 +118,7 @@ impl Game {
             tokens: self.tokens(random),
         };
         let at = self.store.put(key, request.clone()).await.expect(ANSWERS);
-        self.see(at.now);
+        self.see(&at);
         assert_eq!(at.reply, put(self.entry(key), at.now, &request), "{request:?}");
     }
 
@@ -119,9 +129,10 @@ impl Game {
         let request = Begin {
             attempt: attempt(random),
             node: NodeId { name: "node".into(), incarnation: 1 },
-            minimum_generation: random.pick(&[0, 0, 0, generation, generation + 1]),
-            expected_generation: random.pick(&[generation, generation, generation, older]),
-            takeover_of: random.pick(&[true, false]).then(|| attempt(random)),
+            minimum_generation: random.pick(&[0, 0, generation, generation, 0, 0, generation + 1]),
+            expected_generation: random
+                .pick(&[generation, generation, generation, generation, generation, older]),
+            takeover_of: random.pick(&[self.holder(key), None, Some(AttemptId(1))]),
             patience,
             max_tries: random.pick(&[3, 2, 1]),
             urgency: random.pick(&[
@@ -131,7 +142,7 @@ impl Game {
             ]),
         };
         let at = self.store.begin(key, request.clone()).await.expect(ANSWERS);
-        self.see(at.now);
+        self.see(&at);
         assert_eq!(at.reply, begin(self.entry(key), at.now, &request), "{request:?}");
     }
 
@@ -147,14 +158,13 @@ impl Game {
             last_read: random.pick(&[None, Some(self.latest)]),
         };
         let at = self.store.commit(key, request.clone()).await.expect(ANSWERS);
-        self.see(at.now);
+        self.see(&at);
         assert_eq!(at.reply, commit(self.entry(key), at.now, &request), "{request:?}");
     }
 
     async fn fail(&mut self, key: &SessionKey, random: &mut Randomness) {
         let generation = self.generation(key);
-        let holder = self.entry(key).record.as_ref().and_then(|record| record.slot.as_ref());
-        let holder = holder.map_or(AttemptId(0), |slot| slot.attempt);
+        let holder = self.holder(key).unwrap_or(AttemptId(0));
         let at = self.latest;
         let request = Fail {
             attempt: random.pick(&[holder, holder, AttemptId(1)]),
@@ -172,14 +182,14 @@ impl Game {
             error: ErrorNote { code: "sample_error".into(), description: None, at },
         };
         let at = self.store.fail(key, request.clone()).await.expect(ANSWERS);
-        self.see(at.now);
+        self.see(&at);
         assert_eq!(at.reply, fail(self.entry(key), at.now, &request), "{request:?}");
     }
 
     async fn settle(&mut self, key: &SessionKey, random: &mut Randomness) {
         let max_tries = random.pick(&[3, 2]);
         let at = self.store.settle(key, max_tries).await.expect(ANSWERS);
-        self.see(at.now);
+        self.see(&at);
         assert_eq!(at.reply, settle(self.entry(key), at.now, max_tries));
     }
 
@@ -204,7 +214,7 @@ impl Game {
             visibility: random.pick(&[MINUTE, Duration::ZERO]),
         };
         let at = self.store.claim(request).await.expect(ANSWERS);
-        self.see(at.now);
+        self.see(&at);
         let ahead = at.now + request.horizon;
         let due = |(key, entry): (&SessionKey, &Entry)| Some((entry.due?, key.clone()));
         let mut expected: Vec<_> = self.model.iter().filter_map(due).collect();
@@ -221,7 +231,7 @@ impl Game {
     async fn delete_or_describe(&mut self, key: &SessionKey, random: &mut Randomness) {
         if random.pick(&[true, false]) {
             let at = self.store.delete(key).await.expect(ANSWERS);
-            self.see(at.now);
+            self.see(&at);
             assert_eq!(at.reply, delete(self.entry(key), at.now));
         } else {
             let profile = sealed(&format!("profile {}", self.moves));

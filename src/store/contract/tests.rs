@@ -1,11 +1,12 @@
 //! The suite on the stores of this crate.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use crate::store::contract::random::{Randomness, play};
-use crate::store::contract::run;
+use crate::store::contract::{RANDOM_BYTES, RANDOM_SEQUENCES, run};
 use crate::store::{MemoryStore, SessionStore};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,6 +51,22 @@ proptest! {
     }
 }
 
-fn block_on(future: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// Without this the random operations might be too tame to mean anything.
+#[tokio::test]
+async fn random_operations_of_the_suite_reach_every_reply() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..RANDOM_SEQUENCES {
+        let random = Randomness::from_seed(seed, RANDOM_BYTES);
+        seen.extend(play(Arc::new(MemoryStore::new()), random).await);
+    }
+
+    let all = "Stored Conflict Granted Newer Fresh Backoff Busy Exhausted Suspect Dead Gone Absent \
+               NoRefreshToken Regressed Installed Healed Late Stale Retry Recovered TrySpare \
+               NotYet LastTry NotSuspect";
+    let missing: Vec<_> = all.split(' ').filter(|name| !seen.contains(*name)).collect();
+    assert!(missing.is_empty(), "never seen: {missing:?}");
 }

@@ -159,6 +159,10 @@ impl SessionStore for FileStore {
         self.writer.submit(move |tables, now| tables.take_login(&digest, now)).await
     }
 
+    fn is_exclusive(&self) -> bool {
+        true // The file is locked while it is open.
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.writer.close().await
     }

@@ -19,7 +19,7 @@ use crate::store::steady::SteadyClock;
 const LARGEST_BATCH: usize = 512;
 
 /// Most operations that wait for the writer.
-const QUEUE: usize = 4096;
+pub(super) const QUEUE: usize = 4096;
 
 /// How long an operation waits for room in the queue.
 const QUEUE_DEADLINE: Duration = Duration::from_millis(500);

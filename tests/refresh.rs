@@ -1,0 +1,520 @@
+//! Refreshes: one for everybody, early, patient with a provider in trouble, and never after its final no.
+
+#![cfg(all(feature = "test-support", feature = "file"))]
+
+#[expect(dead_code, reason = "every test binary uses its own part")]
+mod support;
+
+use std::time::Duration;
+
+use support::{
+    HOUR, World, bounded, eager, eventually, every_refresh, key, next_refreshes, sim, strict,
+};
+use tokenhive::model::{Misconfigured, NeedsLogin, TokenError, Unavailable};
+use tokenhive::simulator::{
+    FaultAction, FaultPlan, GrantFilter, RefreshAnswer, RetryAfter, ReuseBehaviour,
+    SimulatorOptions,
+};
+use tokenhive::timing::Backoff;
+use tokenhive::{RestoreOptions, TokenRequest, catalogue};
+use tokio::time::Instant;
+
+fn patience(span: Duration) -> TokenRequest {
+    TokenRequest::new().deadline(span)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_callers_on_an_expired_token_share_one_call() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        clock.advance(HOUR);
+
+        let callers: Vec<_> = (0..500)
+            .map(|_| {
+                let (hive, ann) = (world.hive.clone(), ann.clone());
+                tokio::spawn(async move { hive.token(&ann).await })
+            })
+            .collect();
+
+        let mut versions = Vec::new();
+        for caller in callers {
+            versions.push(caller.await.unwrap().unwrap().version());
+        }
+        versions.dedup();
+        assert_eq!(versions, [2]);
+        assert_eq!(world.refreshes(), 1);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_leaves_the_refresh_to_the_others() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        clock.advance(HOUR);
+        world.simulator.set_faults(next_refreshes(1, FaultAction::Delay { ms: 400 }));
+
+        let (hasty, patient) = tokio::join!(
+            world.hive.token_with(&ann, patience(Duration::from_millis(50))),
+            world.hive.token(&ann),
+        );
+
+        let hasty = hasty.unwrap_err();
+        assert!(
+            matches!(
+                &hasty,
+                TokenError::Unavailable { reason: Unavailable::Deadline, retry_after: Some(_) }
+            ),
+            "{hasty:?}"
+        );
+        assert!(world.accepted(&patient.unwrap()).await);
+        assert_eq!(world.refreshes(), 1);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refresh_finishes_though_every_caller_has_gone() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        clock.advance(HOUR);
+        world.simulator.set_faults(next_refreshes(1, FaultAction::Delay { ms: 300 }));
+
+        let brief = patience(Duration::from_millis(50));
+        world.hive.token_with(&ann, brief).await.unwrap_err();
+
+        let described = eventually("the refresh is stored", async || {
+            let info = world.hive.describe(&ann).await.unwrap().unwrap();
+            (info.generation == 2).then_some(info)
+        })
+        .await;
+        assert_eq!(described.failures, 0);
+        assert!(world.hive.token_with(&ann, brief).await.is_ok());
+        assert_eq!(world.refreshes(), 1);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sessions_are_refreshed_before_expiry_with_nobody_waiting() {
+    bounded(async {
+        let options = strict(Duration::from_secs(1));
+        let world = World::with(options, eager).await;
+        let ann = world.log_in("ann").await;
+
+        let began = Instant::now();
+        while world.refreshes() < 4 {
+            assert!(began.elapsed() < Duration::from_secs(8), "refreshed about every 700 ms");
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+
+        let valid = world.hive.token_with(&ann, patience(Duration::ZERO)).await;
+        assert!(valid.is_ok(), "handed out without waiting: {valid:?}");
+        let totals = world.simulator.totals();
+        assert!((totals.calls_per_refresh - 1.0).abs() < f64::EPSILON, "{totals:?}");
+        world.assert_no_reuse();
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readers_never_wait_while_refreshes_go_on_behind_them() {
+    bounded(async {
+        let world = World::with(strict(Duration::from_secs(2)), eager).await;
+        let ann = world.log_in("ann").await;
+
+        let mut previous = 0;
+        while world.refreshes() < 3 {
+            let token = world.hive.token_with(&ann, patience(Duration::from_millis(250))).await;
+            let version = token.expect("a valid token is always there").version();
+            assert!(version >= previous, "{version} after {previous}");
+            previous = version;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+
+        world.assert_no_reuse();
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_refresh_answer_leaves_out_stays_as_it_was() {
+    bounded(async {
+        let options = SimulatorOptions {
+            reuse: ReuseBehaviour::NonRotating,
+            refresh_answer: RefreshAnswer { scope: false, expires_in: false, refresh_token: false },
+            ..strict(HOUR)
+        };
+        let (world, clock) = World::manual(options, |b| b).await;
+        world.log_in_as(&key("ann"), sim().scope("read write")).await;
+        let before = world.hive.saved_token(&key("ann")).await.unwrap();
+
+        for _ in 0..3 {
+            clock.advance(HOUR);
+            let after = world.hive.saved_token(&key("ann")).await.unwrap();
+
+            assert_ne!(after.access_token, before.access_token);
+            assert_eq!(after.refresh_token, before.refresh_token);
+            assert_eq!(after.scope_list(), ["read", "write"]);
+            assert_eq!(after.expires_in, before.expires_in);
+            let info = world.hive.describe(&key("ann")).await.unwrap().unwrap();
+            let left = info.expires.unwrap().since(info.refreshed);
+            assert!(left > HOUR - Duration::from_secs(5), "{left:?}");
+        }
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_valid_token_is_handed_out_while_the_provider_is_down() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        world.simulator.set_faults(every_refresh(FaultAction::StatusBeforeCommit { status: 500 }));
+        clock.advance(HOUR - Duration::from_secs(5));
+
+        for _ in 0..20 {
+            let token = world.hive.token_with(&ann, patience(Duration::from_millis(500))).await;
+            assert_eq!(token.unwrap().version(), 1);
+        }
+
+        eventually("the refresh behind it is sent", async || (world.refreshes() > 0).then_some(()))
+            .await;
+        for _ in 0..20 {
+            assert_eq!(world.hive.token(&ann).await.unwrap().version(), 1);
+        }
+        assert_eq!(world.refreshes(), 1, "an unknown outcome is not repeated");
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_expired_token_at_a_busy_provider_is_a_matter_of_waiting() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        let busy = FaultAction::Unavailable503 { retry_after: Some(RetryAfter::Seconds(60)) };
+        world.simulator.set_faults(every_refresh(busy));
+        clock.advance(HOUR);
+
+        let error = world.hive.token(&ann).await.unwrap_err();
+
+        assert!(
+            matches!(&error, TokenError::Unavailable { reason: Unavailable::Provider { .. }, .. }),
+            "{error:?}"
+        );
+        let hint = error.retry_after().unwrap();
+        assert!((55..=80).contains(&hint.as_secs()), "{hint:?}");
+        world.simulator.set_faults(FaultPlan::none());
+        clock.advance(hint);
+        assert!(world.accepted(&world.hive.token(&ann).await.unwrap()).await);
+        assert_eq!(world.refreshes(), 2);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn waiting_callers_get_the_token_when_the_provider_returns() {
+    bounded(async {
+        let world = World::with(strict(Duration::from_secs(1)), eager).await;
+        let ann = world.log_in("ann").await;
+        let busy = FaultAction::Unavailable503 { retry_after: Some(RetryAfter::Seconds(1)) };
+        world.simulator.set_faults(next_refreshes(2, busy));
+        eventually("the token has expired and the provider was asked in vain", async || {
+            let brief = patience(Duration::from_millis(10));
+            let waits = world.hive.token_with(&ann, brief).await.is_err();
+            (waits && world.refreshes() > 0).then_some(())
+        })
+        .await;
+
+        let token = world.hive.token(&ann).await.unwrap();
+
+        assert!(world.accepted(&token).await);
+        world.assert_no_reuse();
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn waits_after_failures_grow() {
+    bounded(async {
+        let world = World::with(strict(HOUR), |b| {
+            let backoff =
+                Backoff { floor: Duration::from_millis(30), ceiling: Duration::from_secs(60) };
+            let closed = "http://127.0.0.1:9/token";
+            let gone = catalogue::generic("gone", "client", "http://127.0.0.1:9/a", closed)
+                .client_secret("secret")
+                .redirect_url("http://127.0.0.1:9/callback");
+            eager(b).backoff(backoff).provider(gone)
+        })
+        .await;
+        let saved = r#"{"access_token":"a","expires_in":60,"expires_at":1,"refresh_token":"r"}"#;
+        let ann = key("ann");
+        let restored = tokio::time::timeout(
+            Duration::from_secs(3),
+            world.hive.restore(&ann, "gone", saved, RestoreOptions::default()),
+        );
+
+        let _ = restored.await;
+
+        let info = world.hive.describe(&ann).await.unwrap().unwrap();
+        assert!((2..=12).contains(&info.failures), "{} failures in 3 s", info.failures);
+        assert_eq!(info.last_error.unwrap().code, "unreachable");
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_providers_final_no_is_final_until_the_next_login() {
+    bounded(async {
+        let world = World::with(strict(Duration::from_secs(1)), eager).await;
+        let ann = world.log_in("ann").await;
+        world.simulator.revoke_user("ann");
+
+        let error = eventually("the session has ended", async || {
+            let error = world.hive.token(&ann).await.err()?;
+            Some(error)
+        })
+        .await;
+
+        let TokenError::NeedsLogin { reason: NeedsLogin::Rejected { error, description } } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!(error, "invalid_grant");
+        assert!(description.is_some(), "the provider's own words are passed on");
+        let asked = world.refreshes();
+        let until = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < until {
+            let refusals = [world.hive.token(&ann).await, world.hive.refresh(&ann).await];
+            assert!(
+                refusals
+                    .iter()
+                    .all(|refusal| { matches!(refusal, Err(TokenError::NeedsLogin { .. })) })
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!((world.refreshes(), asked), (1, 1), "asked once, never again");
+        world.log_in("ann").await;
+        assert!(world.accepted(&world.hive.token(&ann).await.unwrap()).await);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wrong_secret_never_ends_a_session_however_often_it_is_tried() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        let set_secret = |secret: &str| {
+            let secret = secret.to_owned();
+            world.simulator.update(|options| {
+                options.clients.get_mut("tokenhive").unwrap().secret = Some(secret);
+            });
+        };
+        set_secret("rotated");
+
+        for _ in 0..5 {
+            let error = world.hive.refresh(&ann).await.unwrap_err();
+            assert!(
+                matches!(&error, TokenError::Misconfigured { reason: Misconfigured::Client { error, .. } } if error == "invalid_client"),
+                "{error:?}"
+            );
+            assert_eq!(world.hive.token(&ann).await.unwrap().version(), 1, "valid, so served");
+            clock.advance(Duration::from_secs(301));
+        }
+        assert!(world.refreshes() >= 5);
+        set_secret("simulator-secret");
+        let healed = world.hive.refresh(&ann).await.unwrap();
+        assert!(world.accepted(&healed).await);
+
+        set_secret("rotated");
+        clock.advance(HOUR);
+        let error = world.hive.token(&ann).await.unwrap_err();
+        assert!(matches!(error, TokenError::Misconfigured { .. }), "{error:?}");
+        set_secret("simulator-secret");
+        clock.advance(Duration::from_secs(301));
+        assert!(world.accepted(&world.hive.token(&ann).await.unwrap()).await);
+        world.assert_no_reuse();
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn retry_after_holds_for_every_session_of_the_client() {
+    bounded(async {
+        let world = World::with(strict(HOUR), eager).await;
+        let (ann, bob) = (world.log_in("ann").await, world.log_in("bob").await);
+        let limited = FaultAction::RateLimited { retry_after: RetryAfter::Seconds(2) };
+        world.simulator.set_faults(next_refreshes(1, limited));
+        let began = Instant::now();
+
+        let forced = |span| TokenRequest::new().force().deadline(span);
+        let brief = Duration::from_millis(300);
+        world.hive.token_with(&ann, forced(brief)).await.unwrap_err();
+        world.hive.token_with(&bob, forced(brief)).await.unwrap_err();
+        assert_eq!(world.refreshes(), 1, "bob's refresh was held back");
+        let late = Duration::from_secs(8);
+        let (ann, bob) = tokio::join!(
+            world.hive.token_with(&ann, forced(late)),
+            world.hive.token_with(&bob, forced(late)),
+        );
+
+        assert!(ann.is_ok() && bob.is_ok(), "{ann:?} {bob:?}");
+        assert!(began.elapsed() >= Duration::from_secs(2));
+        assert_eq!(world.refreshes(), 3);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_forced_refresh_brings_a_newer_token_for_all_who_forced_it() {
+    bounded(async {
+        let world = World::start(HOUR).await;
+        let ann = world.log_in("ann").await;
+        let before = world.hive.token(&ann).await.unwrap();
+        world.simulator.set_faults(next_refreshes(1, FaultAction::Delay { ms: 200 }));
+
+        let (one, two) = tokio::join!(world.hive.refresh(&ann), world.hive.refresh(&ann));
+
+        assert_eq!(one.unwrap().version(), before.version() + 1);
+        assert_eq!(two.unwrap().version(), before.version() + 1);
+        assert_eq!(world.refreshes(), 1);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_too_short_for_its_caller_is_refreshed_once() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        clock.advance(HOUR / 2);
+        let long = TokenRequest::new().min_validity(HOUR * 3 / 4);
+
+        let token = world.hive.token_with(&ann, long).await.unwrap();
+        let same = world.hive.token_with(&ann, long).await.unwrap();
+
+        assert_eq!((token.version(), same.version()), (2, 2));
+        assert_eq!(world.refreshes(), 1);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_wish_no_token_can_fulfil_costs_one_refresh() {
+    bounded(async {
+        let (world, _clock) = World::manual(strict(HOUR), |b| b).await;
+        let cold = world.log_in("cold").await;
+        let warm = world.log_in("warm").await;
+        world.hive.refresh(&warm).await.unwrap();
+        let asked = world.refreshes();
+        let impossible =
+            TokenRequest::new().min_validity(HOUR * 24).deadline(Duration::from_secs(2));
+
+        let warm = world.hive.token_with(&warm, impossible).await;
+        assert!(warm.is_ok(), "{warm:?}");
+        assert_eq!(world.refreshes(), asked + 1);
+        let cold = world.hive.token_with(&cold, impossible).await;
+        assert!(cold.is_ok(), "{cold:?}");
+        assert_eq!(world.refreshes(), asked + 2);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_expired_token_without_refresh_token_needs_a_login() {
+    bounded(async {
+        let (world, clock) = World::manual(strict(HOUR), |b| b).await;
+        let without = FaultAction::MissingRefreshToken;
+        world.simulator.set_faults(FaultPlan::next(1, GrantFilter::Code, without));
+        let ann = world.log_in("ann").await;
+        assert!(world.hive.token(&ann).await.is_ok());
+        clock.advance(HOUR);
+
+        let error = world.hive.token(&ann).await.unwrap_err();
+
+        assert_eq!(error, TokenError::needs_login(NeedsLogin::NoRefreshToken));
+        assert_eq!(world.refreshes(), 0);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tokens_that_arrive_expired_are_neither_served_nor_chased() {
+    bounded(async {
+        let options = SimulatorOptions {
+            latency: Duration::from_millis(1200),
+            ..strict(Duration::from_secs(1))
+        };
+        let world = World::with(options, eager).await;
+        let ann = world.log_in("ann").await;
+
+        let answer = world.hive.token_with(&ann, patience(Duration::from_secs(2))).await;
+
+        assert!(matches!(answer, Err(TokenError::Unavailable { .. })), "{answer:?}");
+        assert!(world.refreshes() <= 3, "{} calls in 2 s", world.refreshes());
+        world.assert_no_reuse();
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lifetime_of_zero_means_unknown_and_causes_no_refresh() {
+    bounded(async {
+        let world = World::with(strict(Duration::ZERO), eager).await;
+        let ann = world.log_in("ann").await;
+
+        let token = world.hive.token(&ann).await.unwrap();
+
+        assert_eq!(token.expires_at(), None);
+        assert_eq!(world.hive.describe(&ann).await.unwrap().unwrap().due, None);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_deleted_during_a_refresh_stays_deleted() {
+    bounded(async {
+        let world = World::start(HOUR).await;
+        let ann = world.log_in("ann").await;
+        let slow = FaultAction::DelayAfterCommit { ms: 300 };
+        world.simulator.set_faults(next_refreshes(1, slow));
+        let refresh = tokio::spawn({
+            let (hive, ann) = (world.hive.clone(), ann.clone());
+            async move { hive.refresh(&ann).await }
+        });
+        eventually("the refresh is sent", async || (world.refreshes() == 1).then_some(())).await;
+
+        assert_eq!(world.hive.delete(&ann).await, Ok(true));
+
+        let none = TokenError::needs_login(NeedsLogin::NoSession);
+        assert_eq!(refresh.await.unwrap().unwrap_err(), none);
+        assert_eq!(world.hive.token(&ann).await.unwrap_err(), none);
+        assert_eq!(world.hive.describe(&ann).await, Ok(None));
+        world.finish().await;
+    })
+    .await;
+}

@@ -1,0 +1,382 @@
+//! A store that fails, forgets to answer, or takes its time: no token is lost and none is shown too early.
+
+#![cfg(all(feature = "test-support", feature = "file"))]
+
+#[expect(dead_code, reason = "every test binary uses its own part")]
+mod support;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use support::{HOUR, World, bounded, eager, eventually, key, next_refreshes, provider, strict};
+use tokenhive::ledger::{
+    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
+    Sealed, Settled, TakenLogin,
+};
+use tokenhive::model::{Timestamp, TokenError, Unavailable};
+use tokenhive::simulator::FaultAction;
+use tokenhive::store::At;
+use tokenhive::{
+    HiveBuilder, Keyring, MemoryStore, SessionKey, SessionStore, StoreError, TokenHive,
+    TokenRequest,
+};
+
+/// What a struck call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// Nothing is done, and an error says so.
+    Fails,
+    /// It is done, and an error hides that.
+    LosesItsAnswer,
+    /// Nothing is done, and no answer comes.
+    Hangs,
+}
+
+#[derive(Default)]
+struct Plan {
+    /// By operation: what happens to the next so many calls.
+    troubles: HashMap<&'static str, (u32, Trouble)>,
+    calls: HashMap<&'static str, u32>,
+}
+
+/// A store in memory that outlives a hive, with troubles on request.
+#[derive(Clone)]
+struct Troubled {
+    inner: Arc<MemoryStore>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+impl Troubled {
+    fn new() -> Self {
+        Self { inner: Arc::new(MemoryStore::new()), plan: Arc::default() }
+    }
+
+    fn strike(&self, operation: &'static str, calls: u32, trouble: Trouble) {
+        self.plan.lock().unwrap().troubles.insert(operation, (calls, trouble));
+    }
+
+    fn calls(&self, operation: &'static str) -> u32 {
+        self.plan.lock().unwrap().calls.get(operation).copied().unwrap_or(0)
+    }
+
+    fn next(&self, operation: &'static str) -> Option<Trouble> {
+        let mut plan = self.plan.lock().unwrap();
+        *plan.calls.entry(operation).or_default() += 1;
+        let (left, trouble) = plan.troubles.get_mut(operation)?;
+        *left = left.checked_sub(1)?;
+        Some(*trouble)
+    }
+
+    async fn call<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let broken = || StoreError::Unavailable { detail: format!("{operation} is struck") };
+        match self.next(operation) {
+            None => work.await,
+            Some(Trouble::Fails) => Err(broken()),
+            Some(Trouble::LosesItsAnswer) => work.await.and(Err(broken())),
+            Some(Trouble::Hangs) => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl SessionStore for Troubled {
+    async fn load(&self, key: &SessionKey) -> Result<At<Entry>, StoreError> {
+        self.call("load", self.inner.load(key)).await
+    }
+
+    async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError> {
+        self.call("begin", self.inner.begin(key, request)).await
+    }
+
+    async fn commit(
+        &self,
+        key: &SessionKey,
+        request: Commit,
+    ) -> Result<At<CommitReply>, StoreError> {
+        self.call("commit", self.inner.commit(key, request)).await
+    }
+
+    async fn fail(&self, key: &SessionKey, request: Fail) -> Result<At<FailReply>, StoreError> {
+        self.call("fail", self.inner.fail(key, request)).await
+    }
+
+    async fn put(&self, key: &SessionKey, request: Put) -> Result<At<PutReply>, StoreError> {
+        self.call("put", self.inner.put(key, request)).await
+    }
+
+    async fn delete(&self, key: &SessionKey) -> Result<At<Option<Deleted>>, StoreError> {
+        self.call("delete", self.inner.delete(key)).await
+    }
+
+    async fn settle(&self, key: &SessionKey, max_tries: u32) -> Result<At<Settled>, StoreError> {
+        self.call("settle", self.inner.settle(key, max_tries)).await
+    }
+
+    async fn postpone(
+        &self,
+        key: &SessionKey,
+        due_in: Option<Duration>,
+        last_read: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
+        self.call("postpone", self.inner.postpone(key, due_in, last_read)).await
+    }
+
+    async fn set_profile(&self, key: &SessionKey, profile: Sealed) -> Result<bool, StoreError> {
+        self.call("set_profile", self.inner.set_profile(key, profile)).await
+    }
+
+    async fn claim(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, StoreError> {
+        self.call("claim", self.inner.claim(request)).await
+    }
+
+    async fn put_login(
+        &self,
+        digest: &str,
+        sealed: Sealed,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.call("put_login", self.inner.put_login(digest, sealed, ttl)).await
+    }
+
+    async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
+        self.call("take_login", self.inner.take_login(digest)).await
+    }
+}
+
+fn on(store: &Troubled, keyring: &Keyring) -> impl FnOnce(HiveBuilder) -> HiveBuilder {
+    let (store, keyring) = (store.clone(), keyring.clone());
+    move |builder| {
+        eager(builder).store(store).keyring(keyring).store_deadline(Duration::from_millis(200))
+    }
+}
+
+/// Another hive on the same store, which has read nothing of it yet.
+async fn another(world: &World, store: &Troubled, keyring: &Keyring) -> TokenHive {
+    let builder = TokenHive::builder().provider(provider(&world.simulator));
+    on(store, keyring)(builder).start().await.unwrap()
+}
+
+fn is_store(error: &TokenError) -> bool {
+    matches!(
+        error,
+        TokenError::Unavailable { reason: Unavailable::Store { .. }, retry_after: Some(_) }
+    )
+}
+
+const TROUBLES: [Trouble; 3] = [Trouble::Fails, Trouble::LosesItsAnswer, Trouble::Hangs];
+
+#[tokio::test]
+async fn no_call_is_made_without_leave_and_the_session_is_not_stuck_afterwards() {
+    for trouble in TROUBLES {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            store.strike("begin", 1, trouble);
+
+            let brief = TokenRequest::new().force().deadline(Duration::from_millis(700));
+            let error = world.hive.token_with(&ann, brief).await.unwrap_err();
+
+            assert!(matches!(error, TokenError::Unavailable { .. }), "{trouble:?}: {error:?}");
+            assert_eq!(world.refreshes(), 0, "{trouble:?}");
+            let forced = TokenRequest::new().force().deadline(Duration::from_secs(4));
+            let token = world.hive.token_with(&ann, forced).await;
+            assert!(token.is_ok(), "{trouble:?}: {token:?}");
+            assert_eq!(world.refreshes(), 1, "{trouble:?}");
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_wait_for_a_store_that_fails_and_nobody_sees_them_before() {
+    bounded(async {
+        let (store, keyring) = (Troubled::new(), Keyring::generate());
+        let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+        let ann = world.log_in("ann").await;
+        store.strike("commit", 10, Trouble::Fails);
+        let refresh = tokio::spawn({
+            let (hive, ann) = (world.hive.clone(), ann.clone());
+            let forced = TokenRequest::new().force().deadline(support::PATIENCE);
+            async move { hive.token_with(&ann, forced).await }
+        });
+
+        eventually("the store works again", async || {
+            let struck = store.calls("commit") <= 10;
+            let version = world.hive.token(&ann).await.unwrap().version();
+            assert!(version == 1 || !struck, "shown after {} commits", store.calls("commit"));
+            (!struck).then_some(())
+        })
+        .await;
+
+        let token = refresh.await.unwrap().unwrap();
+        assert_eq!(token.version(), 2);
+        assert!(world.accepted(&token).await);
+        assert_eq!(world.refreshes(), 1);
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_repeated_without_harm() {
+    for trouble in TROUBLES {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            store.strike("commit", 2, trouble);
+
+            let token = world.hive.refresh(&ann).await.unwrap();
+
+            assert_eq!((token.version(), token.generation()), (2, 2), "{trouble:?}");
+            assert!(world.accepted(&world.hive.refresh(&ann).await.unwrap()).await);
+            assert_eq!(world.refreshes(), 2, "{trouble:?}");
+            world.assert_no_reuse();
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_cannot_be_noted_is_noted_later() {
+    for trouble in TROUBLES {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            store.strike("fail", 2, trouble);
+            let dropped = FaultAction::DropAfterCommit;
+            world.simulator.set_faults(next_refreshes(1, dropped));
+
+            let error = world.hive.refresh(&ann).await.unwrap_err();
+
+            assert!(matches!(error, TokenError::Unavailable { .. }), "{trouble:?}: {error:?}");
+            let info = world.hive.describe(&ann).await.unwrap().unwrap();
+            assert_eq!(info.state, tokenhive::SessionState::Active, "{trouble:?}");
+            assert_eq!(world.hive.token(&ann).await.unwrap().version(), 1, "{trouble:?}");
+            assert_eq!(world.refreshes(), 1, "{trouble:?}");
+            world.assert_no_reuse();
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_is_a_matter_of_waiting() {
+    for trouble in TROUBLES {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            let other = another(&world, &store, &keyring).await;
+            store.strike("load", 1, trouble);
+
+            let error = other.token(&ann).await.unwrap_err();
+
+            assert!(is_store(&error), "{trouble:?}: {error:?}");
+            assert!(other.token(&ann).await.is_ok(), "{trouble:?}");
+            other.shutdown().await;
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_valid_token_is_served_while_the_store_is_down() {
+    for trouble in TROUBLES {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let (world, clock) = World::manual(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            for operation in ["load", "begin", "claim", "postpone"] {
+                store.strike(operation, u32::MAX, trouble);
+            }
+
+            assert!(world.hive.token(&ann).await.is_ok(), "{trouble:?}");
+            // Within the margin the actor is asked, which has to read the record first.
+            clock.advance(HOUR - Duration::from_secs(30));
+            for _ in 0..3 {
+                let token = world.hive.token(&ann).await;
+                assert!(token.is_ok(), "{trouble:?}: {token:?}");
+            }
+            clock.advance(Duration::from_secs(31));
+            let error = world.hive.token(&ann).await.unwrap_err();
+            assert!(is_store(&error), "{trouble:?}: {error:?}");
+            assert_eq!(world.refreshes(), 0);
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_refreshed_again_once_the_due_index_can_be_read() {
+    bounded(async {
+        let (store, keyring) = (Troubled::new(), Keyring::generate());
+        let lifetime = Duration::from_secs(2);
+        let world = World::with(strict(lifetime), on(&store, &keyring)).await;
+        world.log_in("ann").await;
+        world.hive.shutdown().await;
+        store.strike("claim", 3, Trouble::Fails);
+        store.strike("load", 2, Trouble::Fails);
+
+        let other = another(&world, &store, &keyring).await;
+
+        eventually("refreshed with nobody reading", async || {
+            (world.refreshes() >= 2).then_some(())
+        })
+        .await;
+        world.assert_no_reuse();
+        other.shutdown().await;
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_login_waits_for_a_store_that_fails() {
+    for trouble in TROUBLES {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            store.strike("put", 3, trouble);
+
+            let ann = world.log_in("ann").await;
+
+            let token = world.hive.token(&ann).await.unwrap();
+            assert!(world.accepted(&token).await, "{trouble:?}");
+            assert_eq!(world.simulator.totals().code_requests, 1, "{trouble:?}");
+            assert!(world.accepted(&world.hive.refresh(&ann).await.unwrap()).await);
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_user_that_cannot_be_stored_is_told_all_the_same() {
+    bounded(async {
+        let (store, keyring) = (Troubled::new(), Keyring::generate());
+        let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+        store.strike("set_profile", 1, Trouble::Fails);
+
+        let request = support::sim().param("user", "ann").fetch_user();
+        let logged_in = world.log_in_as(&key("ann"), request).await;
+
+        assert_eq!(logged_in.user.unwrap().id, "ann");
+        assert!(world.hive.token(&key("ann")).await.is_ok());
+        world.finish().await;
+    })
+    .await;
+}
