@@ -309,8 +309,9 @@ fn a_hive_runs_on_many_threads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_sessions_due_at_once_are_drained_within_the_limit() {
-    const SESSIONS: usize = 10_000;
+async fn thousands_of_sessions_due_at_once_are_drained_within_the_limit() {
+    /// More than are claimed at a time.
+    const SESSIONS: usize = 2500;
     const LIMIT: usize = 8;
     bounded(async {
         let options = SimulatorOptions { history: 10, ..strict(HOUR) };
@@ -321,7 +322,6 @@ async fn ten_thousand_sessions_due_at_once_are_drained_within_the_limit() {
             world.hive.restore(&session, "sim", &text, RestoreOptions::default()).await.unwrap();
         }
         assert_eq!(world.refreshes(), 0);
-
         clock.advance(Duration::from_secs(2900));
 
         eventually("all are refreshed", async || {

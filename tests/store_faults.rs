@@ -32,6 +32,8 @@ enum Trouble {
     LosesItsAnswer,
     /// Nothing is done, and no answer comes.
     Hangs,
+    /// The store has a bug.
+    Panics,
 }
 
 #[derive(Default)]
@@ -80,6 +82,7 @@ impl Troubled {
             Some(Trouble::Fails) => Err(broken()),
             Some(Trouble::LosesItsAnswer) => work.await.and(Err(broken())),
             Some(Trouble::Hangs) => std::future::pending().await,
+            Some(Trouble::Panics) => panic!("{operation} panics, as the test wants it"),
         }
     }
 }
@@ -379,4 +382,27 @@ async fn a_user_that_cannot_be_stored_is_told_all_the_same() {
         world.finish().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_store_that_panics_harms_the_callers_of_the_moment_alone() {
+    for operation in ["load", "begin"] {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            store.strike(operation, 1, Trouble::Panics);
+
+            let error = world.hive.refresh(&ann).await.unwrap_err();
+
+            assert!(
+                matches!(&error, TokenError::Unavailable { reason: Unavailable::ActorFailed, .. }),
+                "{operation}: {error:?}"
+            );
+            let token = world.hive.refresh(&ann).await.unwrap();
+            assert!(world.accepted(&token).await, "{operation}");
+            world.finish().await;
+        })
+        .await;
+    }
 }

@@ -7,6 +7,10 @@ use crate::oauth::{Provider, TokenAnswer};
 use crate::store::Spans;
 use crate::timing::{Chance, RefreshPolicy};
 
+/// No token lives longer. Beyond some centuries an instant since boot can no longer tell its end from its
+/// beginning, and a token that never ends would look as if it were about to.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// What is known about the life of new tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lifetimes {
@@ -36,7 +40,8 @@ impl Lifetimes {
         let access = stated
             .or_else(absolute)
             .or_else(|| token.lifetime())
-            .or_else(|| provider.default_lifetime());
+            .or_else(|| provider.default_lifetime())
+            .map(|span| span.min(LONGEST));
         let refresh = ["refresh_token_expires_in", "refresh_expires_in"]
             .iter()
             .find_map(|name| answer.extra.get(*name)?.as_i64())
@@ -50,7 +55,8 @@ impl Lifetimes {
         let access = match token.expiry() {
             Some(at) => Some(at.since(now)),
             None => provider.default_lifetime(),
-        };
+        }
+        .map(|span| span.min(LONGEST));
         let refreshable = token.refresh_token.is_some();
         Self { access, refresh: None, elapsed: Duration::ZERO, refreshable }
     }

@@ -11,6 +11,9 @@ use crate::actors::session::{GetToken, Known, Present, SessionActor, Want};
 use crate::actors::shared::Shared;
 use crate::model::{SessionKey, Snapshot, TokenError, Unavailable};
 
+/// How many actors a question is put to: an idle one may leave just as it comes in.
+const ATTEMPTS: usize = 4;
+
 /// Routes by session key.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
@@ -35,13 +38,13 @@ impl Supervisor {
         })
     }
 
-    /// Asks the session's actor for a token. An actor that dies on it is replaced, once.
+    /// Asks the session's actor for a token. An actor that leaves or dies meanwhile is replaced.
     pub(crate) async fn ask(
         &self,
         key: &SessionKey,
         want: Want,
     ) -> Result<Arc<Snapshot>, TokenError> {
-        for _ in 0..2 {
+        for _ in 0..ATTEMPTS {
             let (reply, answer) = oneshot::channel();
             let delivered = self.deliver(key, GetToken { want, reply }).await;
             if delivered.is_ok()

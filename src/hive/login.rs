@@ -8,7 +8,9 @@ use crate::actors::{
     Known, Lifetimes, ProviderEntry, Shared, Supervisor, TaskKind, spans, store_failure,
 };
 use crate::hive::{LoginError, LoginFault, TokenHive};
-use crate::model::{Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, User};
+use crate::model::{
+    Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable, User,
+};
 use crate::oauth::{self, CallbackError, CallbackQuery, Profile, ScopeRequest, UserError};
 use crate::store::{PendingLogin, PlainTokens, SealedStoreError, Session};
 
@@ -107,7 +109,7 @@ impl TokenHive {
         key: &SessionKey,
         request: LoginRequest,
     ) -> Result<Login, LoginError> {
-        let shared = self.shared();
+        let shared = self.open()?;
         let entry = find(shared, &request.provider)?;
         let wanted = ScopeRequest {
             scope: &request.scope,
@@ -139,7 +141,7 @@ impl TokenHive {
     ///
     /// [`LoginError`], sorted by what to do next. An error never harms a session that stood before.
     pub async fn complete_login(&self, callback: &CallbackQuery) -> Result<LoggedIn, LoginError> {
-        let shared = self.shared();
+        let shared = self.open()?;
         if callback.code.as_ref().is_some_and(Secret::is_empty) {
             return Err(LoginError::again(LoginFault::Callback(CallbackError::EmptyCode)));
         }
@@ -161,6 +163,16 @@ impl TokenHive {
         };
         let finish = Finish { supervisor: self.inner.supervisor.clone(), entry, pending };
         finish.detached(code).await
+    }
+
+    /// What logins need, unless this hive is shutting down: they begin what nobody would wait for.
+    fn open(&self) -> Result<&Arc<Shared>, LoginError> {
+        let shared = self.shared();
+        if shared.closing.is_cancelled() {
+            let reason = Unavailable::Closing;
+            return Err(LoginError::Unavailable { reason, retry_after: None });
+        }
+        Ok(shared)
     }
 }
 

@@ -64,12 +64,14 @@ impl SessionActor {
         let shared = Arc::clone(self.shared());
         match work {
             Work::Load => shared.spawn(TaskKind::Load, async move {
+                let _rescue = Rescue::of(&supervisor, &key);
                 let outcome = exchange::load(supervisor.shared(), &key).await;
                 supervisor.tell(&key, Loaded(outcome));
             }),
             Work::Resolve => {
                 let known = self.state.known().cloned();
                 shared.spawn(TaskKind::Load, async move {
+                    let _rescue = Rescue::of(&supervisor, &key);
                     let outcome = exchange::resolve(supervisor.shared(), &key, known).await;
                     supervisor.tell(&key, Loaded(outcome));
                 });
@@ -77,6 +79,7 @@ impl SessionActor {
             Work::Exchange(reason) => {
                 let known = self.state.known().cloned();
                 shared.spawn(TaskKind::Exchange, async move {
+                    let _rescue = Rescue::of(&supervisor, &key);
                     let outcome = exchange::run(supervisor.shared(), &key, known, reason).await;
                     supervisor.tell(&key, Exchanged(outcome));
                 });
@@ -144,6 +147,28 @@ impl SessionActor {
     }
 }
 
+/// Tells the actor of work that ended by a panic, which would otherwise be waited for without end.
+struct Rescue {
+    supervisor: Supervisor,
+    key: SessionKey,
+}
+
+impl Rescue {
+    fn of(supervisor: &Supervisor, key: &SessionKey) -> Self {
+        Self { supervisor: supervisor.clone(), key: key.clone() }
+    }
+}
+
+impl Drop for Rescue {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(session = %self.key, "work for {} ended by a panic", self.key);
+            let failed = TokenError::unavailable(Unavailable::ActorFailed, Some(STORE_PAUSE));
+            self.supervisor.tell(&self.key, Loaded(LoadOutcome::Failed(failed)));
+        }
+    }
+}
+
 impl Actor for SessionActor {
     type Context = Context<Self>;
 }
@@ -200,8 +225,8 @@ impl Handler<Loaded> for SessionActor {
         let refusal = self.state.loaded(message.0);
         self.settle_waiters(refusal.as_ref());
         if absent && self.state.is_idle() && self.waiters.is_empty() {
-            // Keys nobody ever logged in under leave nothing behind.
-            self.leave(context);
+            // Keys nobody ever logged in under leave nothing behind. Who asked meanwhile comes first.
+            context.address().do_send(Passivate);
         }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) async fn resolve(
             delay: timing::in_doubt_delay(class, known.remaining(now), chance),
             suspect_for: timing::suspect_for(known.remaining(now)),
             error: ErrorNote {
-                code: "interrupted".to_owned(),
+                code: outcome::INTERRUPTED.to_owned(),
                 description: Some("this node stopped during a refresh".to_owned()),
                 at: shared.clock.now(),
             },
@@ -141,7 +141,7 @@ async fn give_back(shared: &Shared, key: &SessionKey) -> Result<(), SealedStoreE
         delay: Duration::ZERO,
         suspect_for: Duration::ZERO,
         error: ErrorNote {
-            code: "not_sent".to_owned(),
+            code: outcome::NOT_SENT.to_owned(),
             description: Some("the store's leave to refresh came too late".to_owned()),
             at: shared.clock.now(),
         },
@@ -224,6 +224,10 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     async fn run(&self, reason: Reason, permit: Permit) -> ExchangeOutcome {
+        if self.shared.closing.is_cancelled() {
+            let why = TokenError::unavailable(Unavailable::Closing, None);
+            return later(self.shared, self.key, Duration::from_secs(1), why);
+        }
         if let Err(error) = give_back(self.shared, self.key).await {
             return later(self.shared, self.key, Duration::from_secs(1), store_failure(&error));
         }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::actors::session::outcome;
 use crate::ledger::{Installed, NodeId, Record, Slot, Status};
-use crate::model::{BootTime, NeedsLogin, ProviderId, Snapshot, Standing, Timestamp};
+use crate::model::{BootTime, NeedsLogin, ProviderId, Snapshot, Standing, Timestamp, TokenError};
 use crate::store::{PlainTokens, Session};
 use crate::timing::RefreshPolicy;
 
@@ -24,6 +25,8 @@ pub(crate) struct Known {
     pub(crate) failures: u32,
     /// No exchange before then.
     pub(crate) not_before: Option<BootTime>,
+    /// Why not, where another run of this program or another node noted it.
+    pub(crate) trouble: Option<Box<TokenError>>,
     /// When a caller last read it, as far as the record knows.
     pub(crate) last_read: Option<Timestamp>,
     /// An exchange that a former run of this node left open; that run is over.
@@ -80,6 +83,8 @@ impl Known {
             Status::Active if record.refresh.is_none() => Condition::Fixed,
             Status::Active => Condition::Refreshable,
         };
+        let not_before = record.not_before.filter(|&at| at > session.now).map(ahead);
+        let noted = record.last_error.as_ref().filter(|_| not_before.is_some());
         Self {
             provider: record.provider.clone(),
             snapshot: Arc::new(Snapshot::new(&session.token, standing)),
@@ -88,7 +93,8 @@ impl Known {
             by_exchange: record.committed_attempt.is_some(),
             received: boot - session.now.since(record.received),
             failures: record.failures,
-            not_before: record.not_before.filter(|&at| at > session.now).map(ahead),
+            not_before,
+            trouble: noted.map(|note| Box::new(outcome::noted(note))),
             last_read: record.last_read,
             abandoned: None,
         }
@@ -122,6 +128,7 @@ impl Known {
             received: boot,
             failures: 0,
             not_before: None,
+            trouble: None,
             last_read: before.last_read,
             abandoned: None,
         }

@@ -8,6 +8,17 @@ use crate::model::{BootTime, Misconfigured, NeedsLogin, Timestamp, TokenError, U
 use crate::oauth::RequestError;
 use crate::store::SealedStoreError;
 
+/// Nothing was sent: the provider could not be reached.
+const UNREACHABLE: &str = "unreachable";
+/// The provider asked for patience.
+const BUSY: &str = "busy";
+/// Sent, and no readable answer came.
+const IN_DOUBT: &str = "in_doubt";
+/// The run of this node that had sent it ended.
+pub(crate) const INTERRUPTED: &str = "interrupted";
+/// Nothing was sent: the store's leave came too late.
+pub(crate) const NOT_SENT: &str = "not_sent";
+
 /// What reading the record came to.
 #[derive(Debug)]
 pub(crate) enum LoadOutcome {
@@ -73,15 +84,31 @@ fn is_about_the_client(error: &str) -> bool {
 /// What people are told about a failed request.
 pub(crate) fn note(error: &RequestError, at: Timestamp) -> ErrorNote {
     let (code, description) = match error {
-        RequestError::NotSent { detail } => ("unreachable".to_owned(), Some(detail.clone())),
-        RequestError::Busy { status, .. } => ("busy".to_owned(), Some(format!("HTTP {status}"))),
-        RequestError::InDoubt { detail } => ("in_doubt".to_owned(), Some(detail.clone())),
+        RequestError::NotSent { detail } => (UNREACHABLE.to_owned(), Some(detail.clone())),
+        RequestError::Busy { status, .. } => (BUSY.to_owned(), Some(format!("HTTP {status}"))),
+        RequestError::InDoubt { detail } => (IN_DOUBT.to_owned(), Some(detail.clone())),
         RequestError::Rejected { error, description }
         | RequestError::Misconfigured { error, description } => {
             (error.clone(), description.clone())
         }
     };
     ErrorNote { code, description, at }
+}
+
+/// The caller's view of a failure that the record tells of.
+pub(crate) fn noted(note: &ErrorNote) -> TokenError {
+    let detail = note.description.clone().unwrap_or_else(|| note.code.clone());
+    match note.code.as_str() {
+        IN_DOUBT | INTERRUPTED => TokenError::unavailable(Unavailable::InDoubt { detail }, None),
+        UNREACHABLE | BUSY | NOT_SENT => {
+            TokenError::unavailable(Unavailable::Provider { detail }, None)
+        }
+        // Every other code is the provider's own, and its final words leave nothing to wait for.
+        code => {
+            let (error, description) = (code.to_owned(), note.description.clone());
+            TokenError::misconfigured(Misconfigured::Client { error, description })
+        }
+    }
 }
 
 /// The caller's view of a failed request.

@@ -112,7 +112,13 @@ impl State {
 
     /// Whether the last failure may have passed when the wait is over.
     fn is_passing(&self) -> bool {
-        !matches!(self.trouble.as_deref(), Some(TokenError::Misconfigured { .. }))
+        !matches!(
+            self.trouble.as_deref(),
+            Some(
+                TokenError::Misconfigured { .. }
+                    | TokenError::Unavailable { reason: Unavailable::Closing, .. }
+            )
+        )
     }
 
     /// Why there is no token, with the wait that is left.
@@ -171,7 +177,10 @@ impl State {
             return None;
         }
         match outcome {
-            LoadOutcome::Known(known) => {
+            LoadOutcome::Known(mut known) => {
+                if let Some(trouble) = known.trouble.take() {
+                    self.trouble = Some(trouble);
+                }
                 self.learn(known);
                 None
             }

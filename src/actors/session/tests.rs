@@ -48,6 +48,7 @@ fn known(version: u64) -> Box<Known> {
         not_before: None,
         last_read: None,
         abandoned: None,
+        trouble: None,
     })
 }
 
