@@ -24,7 +24,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 pub(crate) struct Place {
     snapshot: Option<Arc<Snapshot>>,
-    actor: Option<Addr<SessionActor>>,
+    /// Boxed, since an address is three pointers wide and most sessions have no actor.
+    actor: Option<Box<Addr<SessionActor>>>,
     /// When a caller last read the token, in units of 2^30 ns since boot; 0 for never.
     last_read: AtomicU32,
     /// When its actor was last busy, in the same units.
@@ -99,25 +100,25 @@ impl Registry {
             && let Some(actor) = place.actor.as_ref().filter(|actor| actor.connected())
         {
             place.last_active.store(units(now), Ordering::Relaxed);
-            return actor.clone();
+            return (**actor).clone();
         }
         let mut place = self.places.entry(key.clone()).or_default();
         place.last_active.store(units(now), Ordering::Relaxed);
         match place.actor.as_ref().filter(|actor| actor.connected()) {
-            Some(actor) => actor.clone(),
-            None => place.actor.insert(start()).clone(),
+            Some(actor) => (**actor).clone(),
+            None => (**place.actor.insert(Box::new(start()))).clone(),
         }
     }
 
     /// The session's running actor, if one runs.
     pub(crate) fn running(&self, key: &SessionKey) -> Option<Addr<SessionActor>> {
-        self.places.get(key)?.actor.clone().filter(Addr::connected)
+        self.places.get(key)?.actor.as_deref().filter(|actor| actor.connected()).cloned()
     }
 
     /// Forgets that `actor` runs, if it is the one on record. The snapshot stays.
     pub(crate) fn actor_stopped(&self, key: &SessionKey, actor: &Addr<SessionActor>) {
         if let Some(mut place) = self.places.get_mut(key)
-            && place.actor.as_ref() == Some(actor)
+            && place.actor.as_deref() == Some(actor)
         {
             place.actor = None;
         }
@@ -133,7 +134,7 @@ impl Registry {
             match place.actor.as_ref().filter(|actor| actor.connected()) {
                 Some(actor) => {
                     if now.since(active) >= idle {
-                        idle_actors.push(actor.clone());
+                        idle_actors.push((**actor).clone());
                     }
                     true
                 }
@@ -144,6 +145,10 @@ impl Registry {
                 }
             }
         });
+        // A table keeps its size when entries go; after most of them went, it gives its memory back.
+        if self.places.len() < self.places.capacity() / 4 {
+            self.places.shrink_to_fit();
+        }
         idle_actors
     }
 
