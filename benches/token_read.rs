@@ -61,6 +61,17 @@ impl Reader for HiveFromNames {
 /// The least that can be done: no expiry, no refresh, no refresh token.
 struct BareMap<S>(DashMap<String, ArcSwap<Box<str>>, S>);
 
+impl<S: BuildHasher + Clone> BareMap<S> {
+    fn put(&self, number: usize) {
+        let token = access_token(number).into_boxed_str();
+        let key = key(number);
+        match self.0.get(key.joined()) {
+            Some(old) => old.store(Arc::new(token)),
+            None => drop(self.0.insert(key.joined().to_owned(), ArcSwap::from_pointee(token))),
+        }
+    }
+}
+
 impl<S: BuildHasher + Clone + Send + Sync + 'static> Reader for BareMap<S> {
     async fn read(&self, key: &SessionKey) -> usize {
         self.0.get(key.joined()).map(|token| token.load_full()).map_or(0, |token| token.len())
@@ -127,10 +138,15 @@ fn access_token(number: usize) -> String {
 
 /// All keys in random order, each an allocation of its own, as a request's would be.
 fn reading_order() -> Arc<[SessionKey]> {
+    shuffled().into_iter().map(key).collect()
+}
+
+/// All sessions in the same random order in every run.
+fn shuffled() -> Vec<usize> {
     let mut numbers: Vec<usize> = (0..SESSIONS).collect();
     let mut seed = 1_u64;
     for place in (1..SESSIONS).rev() {
-        // SplitMix64: the same order in every run.
+        // SplitMix64.
         seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = seed;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -138,7 +154,7 @@ fn reading_order() -> Arc<[SessionKey]> {
         let other = (z ^ (z >> 31)) % (place as u64 + 1);
         numbers.swap(place, usize::try_from(other).expect("below the number of sessions"));
     }
-    numbers.into_iter().map(key).collect()
+    numbers
 }
 
 async fn fill() -> Contenders {
@@ -155,22 +171,22 @@ async fn fill() -> Contenders {
             endpoint: TokenEndpoint::new(format!("{nowhere}/token")),
         }),
     };
-    // One after the other, so that none lies scattered between the tokens of the others.
-    for number in 0..SESSIONS {
-        let token = ArcSwap::from_pointee(access_token(number).into_boxed_str());
-        contenders.bare.0.insert(key(number).joined().to_owned(), token);
+    // One after the other, so that none lies scattered between the tokens of the others. Then every
+    // token is replaced once, in random order, as refreshes do.
+    let twice = || (0..SESSIONS).chain(shuffled());
+    for number in twice() {
+        contenders.bare.put(number);
     }
-    for number in 0..SESSIONS {
-        let token = ArcSwap::from_pointee(access_token(number).into_boxed_str());
-        contenders.bare_ahash.0.insert(key(number).joined().to_owned(), token);
+    for number in twice() {
+        contenders.bare_ahash.put(number);
     }
-    for number in 0..SESSIONS {
+    for number in twice() {
         let access = AccessToken::new(access_token(number));
         let extra = EmptyExtraTokenFields {};
         let answer = BasicTokenResponse::new(access, BasicTokenType::Bearer, extra);
         contenders.moka.cache.insert(key(number).joined().to_owned(), Arc::new(answer)).await;
     }
-    for number in 0..SESSIONS {
+    for number in twice() {
         let access = Secret::from(access_token(number));
         let saved = saved(access, Secret::from("unused"), HOUR * 10);
         let options = RestoreOptions::default();

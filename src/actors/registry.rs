@@ -27,7 +27,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 pub(crate) struct Place {
     snapshot: Option<Arc<Snapshot>>,
-    actor: Option<Addr<SessionActor>>,
+    /// Boxed, since an address is three pointers wide and most sessions have no actor.
+    actor: Option<Box<Addr<SessionActor>>>,
     /// The last version of a deleted session of this name; 0 if none was deleted here.
     deleted_version: u64,
     /// When a caller last read the token, in units of 2^30 ns since boot; 0 for never.
@@ -112,20 +113,20 @@ impl Registry {
         place.last_active.store(units(now), Ordering::Relaxed);
         match place.running() {
             Some(actor) => actor.clone(),
-            None => place.actor.insert(start()).clone(),
+            None => (**place.actor.insert(Box::new(start()))).clone(),
         }
     }
 
     /// The session's running actor, if one runs.
     pub(crate) fn running(&self, key: &SessionKey) -> Option<Addr<SessionActor>> {
-        self.places.get(key)?.actor.clone().filter(Addr::connected)
+        self.places.get(key)?.actor.as_deref().filter(|actor| actor.connected()).cloned()
     }
 
     /// Forgets that `actor` runs, if it is the one on record. The snapshot stays; a place without one
     /// goes as well, so that asking for sessions nobody has leaves nothing behind.
     pub(crate) fn actor_stopped(&self, key: &SessionKey, actor: &Addr<SessionActor>) {
         let stopped = self.places.get_mut(key).is_some_and(|mut place| {
-            let known = place.actor.as_ref() == Some(actor);
+            let known = place.actor.as_deref() == Some(actor);
             if known {
                 place.actor = None;
             }
@@ -152,6 +153,10 @@ impl Registry {
         for key in evictable {
             self.places.remove_if(&key, |_, place| place.is_evictable(now, idle));
         }
+        // A table keeps its size when entries go; after most of them went, it gives its memory back.
+        if self.places.len() < self.places.capacity() / 4 {
+            self.places.shrink_to_fit();
+        }
         idle_actors
     }
 
@@ -164,7 +169,7 @@ impl Registry {
 
 impl Place {
     fn running(&self) -> Option<&Addr<SessionActor>> {
-        self.actor.as_ref().filter(|actor| actor.connected())
+        self.actor.as_deref().filter(|actor| actor.connected())
     }
 
     fn is_empty(&self) -> bool {

@@ -15,10 +15,7 @@ const SEPARATOR: char = '\u{1f}';
 /// Both parts are 1 to 256 bytes of UTF-8 without control characters. A key is cheap to clone
 /// (one shared allocation) and compares and hashes as one string.
 #[derive(Clone)]
-pub struct SessionKey {
-    joined: Arc<str>,
-    tenant_bytes: u16,
-}
+pub struct SessionKey(Arc<str>);
 
 impl SessionKey {
     /// Parses a key from its two parts.
@@ -34,25 +31,28 @@ impl SessionKey {
         joined.push_str(tenant);
         joined.push(SEPARATOR);
         joined.push_str(session);
-        let tenant_bytes = u16::try_from(tenant.len()).expect("checked against MAX_PART_BYTES");
-        Ok(Self { joined: joined.into(), tenant_bytes })
+        Ok(Self(joined.into()))
     }
 
     /// Who the embedding server works for.
     pub fn tenant(&self) -> &str {
-        &self.joined[..usize::from(self.tenant_bytes)]
+        self.parts().0
     }
 
     /// The caller's id for the session within its tenant.
     pub fn session(&self) -> &str {
-        &self.joined[usize::from(self.tenant_bytes) + 1..]
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.split_once(SEPARATOR).expect("every key was joined by it")
     }
 
     /// Both parts as one string, parted by a control character neither can hold.
     ///
     /// Stores use it as their key; [`SessionKey::from_joined`] reads it back.
     pub fn joined(&self) -> &str {
-        &self.joined
+        &self.0
     }
 
     /// Reads back what [`SessionKey::joined`] gave.
@@ -82,7 +82,7 @@ fn check(part: &'static str, text: &str) -> Result<(), SessionKeyError> {
 
 impl PartialEq for SessionKey {
     fn eq(&self, other: &Self) -> bool {
-        self.joined == other.joined
+        self.0 == other.0
     }
 }
 
@@ -90,7 +90,7 @@ impl Eq for SessionKey {}
 
 impl Hash for SessionKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.joined.hash(state);
+        self.0.hash(state);
     }
 }
 
@@ -102,7 +102,7 @@ impl PartialOrd for SessionKey {
 
 impl Ord for SessionKey {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.joined.cmp(&other.joined)
+        self.0.cmp(&other.0)
     }
 }
 

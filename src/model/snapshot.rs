@@ -6,14 +6,14 @@ use crate::model::{BootTime, OAuthToken, Scope, Secret, Timestamp};
 
 /// One published access token. Cheap to share behind an `Arc`; never changed after it is published.
 ///
-/// The deadlines stand first: a hot read touches one cache line.
+/// What a hot read looks at stands first, so that it touches as few cache lines as can be.
 #[repr(C)]
 pub struct Snapshot {
     serve_until: BootTime,
+    access_token: Secret,
     expires: BootTime,
     version: u64,
     generation: u64,
-    access_token: Secret,
     details: Details,
 }
 
