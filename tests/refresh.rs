@@ -163,7 +163,7 @@ async fn what_a_refresh_answer_leaves_out_stays_as_it_was() {
             assert_eq!(after.expires_in, before.expires_in);
             let info = world.hive.describe(&key("ann")).await.unwrap().unwrap();
             let left = info.expires.unwrap().since(info.refreshed);
-            assert!(left > HOUR - Duration::from_secs(5), "{left:?}");
+            assert!(left > Duration::from_secs(3595), "{left:?}");
         }
         world.finish().await;
     })

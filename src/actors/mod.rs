@@ -16,7 +16,7 @@ mod sweeper;
 mod task_kind;
 
 pub(crate) use self::gate::GateOptions;
-pub(crate) use self::host::{Host, HostError};
+pub(crate) use self::host::Host;
 pub(crate) use self::lifetimes::{Lifetimes, spans};
 pub(crate) use self::registry::Registry;
 pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};

@@ -158,10 +158,10 @@ fn refusal(record: &Record, now: Timestamp, request: &Begin) -> Option<BeginRepl
     if record.holds_slot(request.attempt) {
         return None; // The reply to the first request was lost: the same grant again.
     }
-    if let Urgency::Due { fresh_margin } = request.urgency {
-        if record.expires.is_none_or(|expires| expires > now + fresh_margin) {
-            return Some(BeginReply::Fresh { expires: record.expires });
-        }
+    if let Urgency::Due { fresh_margin } = request.urgency
+        && record.expires.is_none_or(|expires| expires > now + fresh_margin)
+    {
+        return Some(BeginReply::Fresh { expires: record.expires });
     }
     if request.urgency != Urgency::Hard
         && let Some(until) = waiting(record, now)
