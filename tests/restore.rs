@@ -11,7 +11,8 @@ use support::{HOUR, World, bounded, eager, key, provider, saved, strict, visit};
 use tokenhive::model::{NeedsLogin, SavedTokenError, TokenError};
 use tokenhive::simulator::SimulatorOptions;
 use tokenhive::{
-    LoginError, LoginFault, OAuthToken, RestoreError, RestoreOptions, ServiceOptions, TokenHive,
+    LoginError, LoginFault, OAuthToken, RestoreError, RestoreOptions, ServiceOptions, SessionState,
+    TokenHive,
 };
 
 async fn restore(world: &World, session: &str, text: &str) -> Result<u64, RestoreError> {
@@ -151,7 +152,8 @@ async fn numbers_of_any_size_are_survived() {
             assert_eq!(token.access_token().expose(), "a", "{at}");
             let saved = world.hive.saved_token(&key(&session)).await.unwrap().to_json();
             assert!(OAuthToken::from_json(&saved).is_ok(), "{at}: {saved}");
-            assert!(world.hive.describe(&key(&session)).await.unwrap().is_some());
+            let info = world.hive.describe(&key(&session)).await.unwrap().unwrap();
+            assert_eq!(info.state, SessionState::Active, "{at}: a reader started a refresh");
         }
         assert_eq!(world.refreshes(), 0);
         for at in past {
