@@ -2,6 +2,8 @@
 
 #![cfg(feature = "cli")]
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -77,8 +79,6 @@ fn the_demo_speaks_json() {
 #[cfg(unix)]
 #[test]
 fn a_demo_that_is_kept_runs_until_it_is_asked_to_stop() {
-    use std::io::{BufRead, BufReader};
-
     let folder = tempfile::tempdir().unwrap();
     let mut demo = tokenhive(&[QUICK_DEMO, &["--keep"]].concat())
         .env("TMPDIR", folder.path())
@@ -102,8 +102,6 @@ fn a_demo_that_is_kept_runs_until_it_is_asked_to_stop() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_demo_fails_and_cleans_up() {
-    use std::io::{BufRead, BufReader};
-
     let folder = tempfile::tempdir().unwrap();
     let mut demo = tokenhive(&["demo", "--sessions", "20", "--seconds", "60"])
         .env("TMPDIR", folder.path())
@@ -119,6 +117,41 @@ fn an_interrupted_demo_fails_and_cleans_up() {
     assert_eq!(stderr.last().as_deref(), Some("error: interrupted"));
     assert_eq!(demo.wait().unwrap().code(), Some(1));
     assert!(is_empty(folder.path()));
+}
+
+#[test]
+fn a_demo_whose_provider_ends_a_session_fails_and_says_which_promises_broke() {
+    let mut demo = tokenhive(&["demo", "--sessions", "20", "--seconds", "6", "--lifetime", "1s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let provider = stderr.find_map(|line| Some(line.split_once(" at http://")?.1.to_owned()));
+    stderr.find(|line| line.starts_with("keeping")).unwrap();
+
+    let answer = post(&provider.unwrap(), "/_sim/revoke?user=user-00007");
+    assert!(answer.contains(" 200 "), "{answer}");
+
+    stderr.for_each(drop);
+    let (code, table, _) = told(&demo.wait_with_output().unwrap());
+    assert_eq!(code, Some(1), "{table}");
+    assert!(!table.contains("every promise held"), "{table}");
+    let found =
+        ["promises broken:", "no reader meets an error", "user-00007", "is alive", "19 of 20"];
+    for words in found {
+        assert!(table.contains(words), "{words} in:\n{table}");
+    }
+}
+
+/// The answer to one HTTP request without a body.
+fn post(host: &str, path: &str) -> String {
+    let mut connection = TcpStream::connect(host).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+    write!(connection, "{head}content-length: 0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]

@@ -46,11 +46,11 @@ pub(crate) struct DemoArgs {
 
 const EXAMPLES: &str = "\
 Examples:
-  tokenhive demo                                     300 sessions, tokens of 4 seconds, for 15 seconds
+  tokenhive demo                                           300 sessions, tokens of 4 s, for 15 s
   tokenhive demo --sessions 20 --seconds 3 --lifetime 1s   a quick look
-  tokenhive demo --sessions 1000 --latency 100ms     more users, a slower provider
-  tokenhive demo --keep                              look around afterwards
-  tokenhive demo --json                              the numbers for a program
+  tokenhive demo --sessions 1000 --latency 50ms            more users, a slower provider
+  tokenhive demo --keep                                    look around afterwards
+  tokenhive demo --json                                    the numbers for a program
 
 Exit status: 0 if every promise held, 1 if one did not, 2 if the options are wrong.";
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use crate::cli::demo::app::App;
 use crate::cli::demo::readers::Tally;
 use crate::hive::SessionState;
-use crate::model::{OAuthToken, Secret, SessionKey};
+use crate::model::{Secret, SessionKey};
 
 /// Sessions looked at at the same time.
 const AT_ONCE: usize = 16;
@@ -93,17 +93,17 @@ async fn look_at(app: &App, session: &Begun, tally: &Tally) -> (bool, bool) {
 }
 
 /// Some of the tokens that are, or were, in the store: of each sampled session its first access token
-/// and what a saved session holds now.
-pub(super) async fn sample(app: &App, sessions: &[Begun]) -> anyhow::Result<Vec<Secret>> {
+/// and what a saved session holds now. A session that has none any more was counted by [`survey`].
+pub(super) async fn sample(app: &App, sessions: &[Begun]) -> Vec<Secret> {
     let mut tokens = Vec::new();
     for session in sessions.iter().take(SAMPLE) {
         tokens.push(session.access_token.clone());
-        let OAuthToken { access_token, refresh_token, .. } =
-            app.hive.saved_token(&session.key).await?;
-        tokens.push(access_token);
-        tokens.extend(refresh_token);
+        if let Ok(saved) = app.hive.saved_token(&session.key).await {
+            tokens.push(saved.access_token);
+            tokens.extend(saved.refresh_token);
+        }
     }
-    Ok(tokens)
+    tokens
 }
 
 /// Searches the file for tokens.

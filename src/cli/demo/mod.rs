@@ -75,7 +75,7 @@ async fn play(args: &DemoArgs, world: &World, progress: &Progress) -> anyhow::Re
     let survey =
         check::survey(&world.app, &sessions, &tally, |done| progress.at(done, String::new()));
     let survey = survey.await?;
-    let tokens = check::sample(&world.app, &sessions).await?;
+    let tokens = check::sample(&world.app, &sessions).await;
     if !args.keep {
         // Whatever is in flight is finished and written before it is judged.
         world.app.hive.shutdown().await;
@@ -89,7 +89,9 @@ async fn log_everybody_in(
     world: &World,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Begun>> {
-    progress.phase(&format!("logging in {} users", args.sessions), u64::from(args.sessions));
+    let provider = world.simulator.base_url();
+    let phase = format!("logging in {} users at {provider}", args.sessions);
+    progress.phase(&phase, u64::from(args.sessions));
     let permits = Arc::new(Semaphore::new(LOGINS_AT_ONCE));
     let mut logins = JoinSet::new();
     for number in 1..=args.sessions {
@@ -144,8 +146,8 @@ async fn keep_fresh(
             break;
         }
         let news = format!(
-            "seconds, {} reads, {} refreshes, {} errors",
-            tally.reads.load(Ordering::Relaxed),
+            "seconds, {} million reads, {} refreshes, {} errors",
+            tally.reads.load(Ordering::Relaxed) / 1_000_000,
             refreshes(),
             tally.errors.load(Ordering::Relaxed)
         );

@@ -35,15 +35,15 @@ impl Progress {
         self.phase.set(name.to_owned());
         self.printed.set(SystemClock.boot());
         let Some(bar) = &self.bar else { return line(name) };
+        bar.set_prefix(name.to_owned());
         let template = match steps {
             0 => "{spinner:.yellow} {prefix}",
-            _ => "{spinner:.yellow} {prefix} {bar:20.yellow} {pos}/{len} {msg}",
+            _ => "{spinner:.yellow} {prefix} {bar:12.yellow} {pos}/{len} {msg}",
         };
         bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
         bar.set_length(steps);
         bar.set_position(0);
         bar.set_message("");
-        bar.set_prefix(name.to_owned());
     }
 
     /// Tells how far the phase has come.

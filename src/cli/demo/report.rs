@@ -152,7 +152,7 @@ impl Measured {
             (
                 "reads",
                 grouped(self.reads),
-                format!("times one of {} readers asked for a token and got one", self.readers),
+                format!("times a reader asked for a token and got one; readers: {}", self.readers),
             ),
             row("reads per second", rounded(self.reads_per_second), "all readers together"),
             (
