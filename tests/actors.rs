@@ -311,7 +311,7 @@ fn a_hive_runs_on_many_threads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_sessions_due_at_once_are_drained_within_the_limit() {
     /// More than are claimed at a time.
-    const SESSIONS: usize = 2500;
+    const SESSIONS: usize = 1500;
     const LIMIT: usize = 8;
     bounded(async {
         let options = SimulatorOptions { history: 10, ..strict(HOUR) };
