@@ -130,8 +130,13 @@ impl SessionStore for Troubled {
         self.call("postpone", self.inner.postpone(key, due_in, last_read)).await
     }
 
-    async fn set_profile(&self, key: &SessionKey, profile: Sealed) -> Result<bool, StoreError> {
-        self.call("set_profile", self.inner.set_profile(key, profile)).await
+    async fn set_profile(
+        &self,
+        key: &SessionKey,
+        grant: u64,
+        profile: Sealed,
+    ) -> Result<bool, StoreError> {
+        self.call("set_profile", self.inner.set_profile(key, grant, profile)).await
     }
 
     async fn claim(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, StoreError> {

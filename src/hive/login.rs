@@ -145,24 +145,16 @@ impl TokenHive {
         if callback.code.as_ref().is_some_and(Secret::is_empty) {
             return Err(LoginError::again(LoginFault::Callback(CallbackError::EmptyCode)));
         }
-        let pending = match shared.store.take_login(&callback.state).await {
-            Ok(Ok(pending)) => pending,
-            Ok(Err(refusal)) => return Err(LoginError::taken(&refusal)),
-            Err(error) => return Err(store_failure(&error).into()),
-        };
-        let entry = find(shared, pending.provider.as_str())?;
-        callback
-            .check_issuer(&entry.provider)
-            .map_err(|fault| LoginError::again(LoginFault::Callback(fault)))?;
-        if let Some(error) = &callback.error {
-            let description = callback.error_description.clone();
-            return Err(LoginError::Refused { error: error.clone(), description });
-        }
-        let Some(code) = callback.code.clone() else {
-            return Err(LoginError::again(LoginFault::UnknownState));
-        };
-        let finish = Finish { supervisor: self.inner.supervisor.clone(), entry, pending };
-        finish.detached(code).await
+        let (done, result) = tokio::sync::oneshot::channel();
+        let (supervisor, callback) = (self.inner.supervisor.clone(), callback.clone());
+        shared.spawn(TaskKind::Exchange, async move {
+            // A caller that went away does not want to know.
+            let _ = done.send(complete(supervisor, &callback).await);
+        });
+        result.await.unwrap_or_else(|_| {
+            let detail = "the exchange was interrupted".to_owned();
+            Err(LoginError::again(LoginFault::InDoubt { detail }))
+        })
     }
 
     /// What logins need, unless this hive is shutting down: they begin what nobody would wait for.
@@ -186,6 +178,32 @@ pub(crate) fn find(shared: &Shared, name: &str) -> Result<Arc<ProviderEntry>, Lo
     shared.provider(&id).map_err(|_| LoginError::unknown_provider(&id))
 }
 
+/// Takes the login out of the store and finishes it. Runs to its end even if the caller goes away: the
+/// login is used up once it is taken, and a code once it is sent.
+async fn complete(
+    supervisor: Supervisor,
+    callback: &CallbackQuery,
+) -> Result<LoggedIn, LoginError> {
+    let shared = supervisor.shared();
+    let pending = match shared.store.take_login(&callback.state).await {
+        Ok(Ok(pending)) => pending,
+        Ok(Err(refusal)) => return Err(LoginError::taken(&refusal)),
+        Err(error) => return Err(store_failure(&error).into()),
+    };
+    let entry = find(shared, pending.provider.as_str())?;
+    callback
+        .check_issuer(&entry.provider)
+        .map_err(|fault| LoginError::again(LoginFault::Callback(fault)))?;
+    if let Some(error) = &callback.error {
+        let description = callback.error_description.clone();
+        return Err(LoginError::Refused { error: error.clone(), description });
+    }
+    let Some(code) = &callback.code else {
+        return Err(LoginError::again(LoginFault::UnknownState));
+    };
+    Finish { supervisor: supervisor.clone(), entry, pending }.run(code).await
+}
+
 /// The second half of a login.
 struct Finish {
     supervisor: Supervisor,
@@ -194,20 +212,6 @@ struct Finish {
 }
 
 impl Finish {
-    /// Runs to its end even if the caller goes away: a code is spent once it is sent.
-    async fn detached(self, code: Secret) -> Result<LoggedIn, LoginError> {
-        let (done, result) = tokio::sync::oneshot::channel();
-        let shared = Arc::clone(self.supervisor.shared());
-        shared.spawn(TaskKind::Exchange, async move {
-            // A caller that went away does not want to know.
-            let _ = done.send(self.run(&code).await);
-        });
-        result.await.unwrap_or_else(|_| {
-            let detail = "the exchange was interrupted".to_owned();
-            Err(LoginError::again(LoginFault::InDoubt { detail }))
-        })
-    }
-
     async fn run(&self, code: &Secret) -> Result<LoggedIn, LoginError> {
         let shared = self.supervisor.shared();
         let sent_at = shared.clock.boot();
@@ -238,14 +242,14 @@ impl Finish {
         if !self.pending.fetch_user && !self.pending.fetch_groups {
             return (None, None);
         }
-        let generation = known.snapshot.generation();
+        let grant = known.snapshot.generation();
         let fetch = Fetch {
             shared: self.supervisor.shared(),
             entry: &self.entry,
             key: &self.pending.key,
             groups: self.pending.fetch_groups,
         };
-        fetch.run(access_token, generation).await
+        fetch.run(access_token, grant).await
     }
 }
 
@@ -261,7 +265,7 @@ impl Fetch<'_> {
     pub(crate) async fn run(
         &self,
         access_token: &Secret,
-        generation: u64,
+        grant: u64,
     ) -> (Option<User>, Option<UserError>) {
         let provider = &self.entry.provider;
         let fetched =
@@ -271,7 +275,7 @@ impl Fetch<'_> {
             Ok(None) => return (None, None),
             Err(error) => return (None, Some(error)),
         };
-        if let Err(error) = self.shared.store.set_profile(self.key, generation, &user).await {
+        if let Err(error) = self.shared.store.set_profile(self.key, grant, &user).await {
             tracing::warn!(session = %self.key, %error, "the user of {} is not stored: {error}", self.key);
         }
         (Some(user), groups_error)

@@ -58,11 +58,11 @@ impl TokenHive {
         }
         let spans = spans(lifetimes, &shared.options.policy, key, 0);
         let tokens = PlainTokens { token, extra: Map::new(), spans };
-        store(&self.inner.supervisor, key, entry.provider.id(), &tokens).await?;
+        let stored = store(&self.inner.supervisor, key, entry.provider.id(), &tokens).await?;
         let token = self.token(key).await?;
         let (user, user_error) = if options.fetch_user || options.fetch_groups {
             let fetch = Fetch { shared, entry: &entry, key, groups: options.fetch_groups };
-            fetch.run(token.access_token(), token.generation()).await
+            fetch.run(token.access_token(), stored.snapshot.generation()).await
         } else {
             (None, None)
         };

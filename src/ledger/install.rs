@@ -81,6 +81,7 @@ pub fn put(entry: &mut Entry, now: Timestamp, request: &Put) -> PutReply {
         provider: request.provider.clone(),
         status: Status::Active,
         generation: request.generation,
+        grant: request.generation,
         version,
         committed_sequence: 0,
         committed_attempt: None,

@@ -97,6 +97,8 @@ pub struct Record {
     pub status: Status,
     /// Counts installed refresh tokens.
     pub generation: u64,
+    /// The generation its last login or restore began with: names the grant all later ones come from.
+    pub grant: u64,
     /// Counts every change a reader can see.
     pub version: u64,
     /// The sequence number of the exchange that installed this generation; 0 for a login.

@@ -102,9 +102,9 @@ pub fn postpone(
     entry.due = due_in.map(|span| now + span);
 }
 
-/// Stores user and groups; false if the session is not there.
-pub fn set_profile(entry: &mut Entry, profile: Sealed) -> bool {
-    match entry.record.as_mut() {
+/// Stores user and groups as fetched under `grant`; false if the session is gone or logged in anew.
+pub fn set_profile(entry: &mut Entry, grant: u64, profile: Sealed) -> bool {
+    match entry.record.as_mut().filter(|record| record.grant == grant) {
         Some(record) => {
             record.profile = Some(profile);
             true

@@ -131,8 +131,13 @@ impl SessionStore for MemoryStore {
         Ok(())
     }
 
-    async fn set_profile(&self, key: &SessionKey, profile: Sealed) -> Result<bool, StoreError> {
-        Ok(self.transact(key, |entry, _| set_profile(entry, profile)).reply)
+    async fn set_profile(
+        &self,
+        key: &SessionKey,
+        grant: u64,
+        profile: Sealed,
+    ) -> Result<bool, StoreError> {
+        Ok(self.transact(key, |entry, _| set_profile(entry, grant, profile)).reply)
     }
 
     async fn claim(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, StoreError> {

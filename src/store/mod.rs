@@ -84,8 +84,13 @@ pub trait SessionStore: Send + Sync + 'static {
         last_read: Option<Timestamp>,
     ) -> Result<(), StoreError>;
 
-    /// Applies [`crate::ledger::set_profile`]; false if the session is not there.
-    async fn set_profile(&self, key: &SessionKey, profile: Sealed) -> Result<bool, StoreError>;
+    /// Applies [`crate::ledger::set_profile`]; false if the session is gone or logged in anew.
+    async fn set_profile(
+        &self,
+        key: &SessionKey,
+        grant: u64,
+        profile: Sealed,
+    ) -> Result<bool, StoreError>;
 
     /// Returns sessions due within the horizon, earliest first, and hides them for a while.
     ///

@@ -209,13 +209,13 @@ impl SealedStore {
     pub(crate) async fn set_profile(
         &self,
         key: &SessionKey,
-        generation: u64,
+        grant: u64,
         user: &User,
     ) -> Outcome<bool> {
         let plain =
             Zeroizing::new(serde_json::to_vec(user).map_err(|_| SealedStoreError::Content)?);
-        let sealed = self.keyring.seal(Label::of(key, Field::Profile), generation, &plain);
-        Ok(self.within(self.inner.set_profile(key, Sealed::new(sealed))).await?)
+        let sealed = self.keyring.seal(Label::of(key, Field::Profile), grant, &plain);
+        Ok(self.within(self.inner.set_profile(key, grant, Sealed::new(sealed))).await?)
     }
 
     pub(crate) fn open_profile(&self, key: &SessionKey, record: &Record) -> Outcome<Option<User>> {
@@ -292,7 +292,7 @@ impl SealedStore {
 
     fn open_access(&self, key: &SessionKey, sealed: &Sealed) -> Outcome<OAuthToken> {
         let text = self.open_text(Label::of(key, Field::Access), sealed)?;
-        OAuthToken::from_json(text.expose()).map_err(|_| SealedStoreError::Content)
+        OAuthToken::from_own_json(text.expose()).map_err(|_| SealedStoreError::Content)
     }
 
     fn open_text(&self, label: Label<'_>, sealed: &Sealed) -> Outcome<Secret> {

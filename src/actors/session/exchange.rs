@@ -15,7 +15,9 @@ use crate::ledger::{
 };
 use crate::model::{BootTime, ReuseClass, SessionKey, Timestamp, TokenError, Unavailable};
 use crate::oauth::{self, Granted, RequestError};
-use crate::store::{At, Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStoreError, Session};
+use crate::store::{
+    At, Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStoreError, Session, StoreError,
+};
 use crate::timing::{self, Activity, Backoff, Chance};
 
 /// The wait before asking again where another exchange holds the slot.
@@ -346,6 +348,10 @@ impl Exchange<'_> {
             match self.shared.store.commit(self.key, request).await {
                 Ok(At { reply, now }) => {
                     return self.committed(reply, now, &tokens, lifetimes);
+                }
+                Err(error @ SealedStoreError::Store(StoreError::Closed)) => {
+                    tracing::error!(session = %self.key, "the store closed before a refresh of {} was stored", self.key);
+                    return later(self.shared, self.key, Duration::ZERO, store_failure(&error));
                 }
                 Err(error) => self.store_pause(&mut tries, &error).await,
             }

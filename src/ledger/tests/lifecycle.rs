@@ -80,7 +80,7 @@ fn what_needs_a_session_does_nothing_without_one() {
 
         postpone(&mut entry, NOW, Some(MINUTE), Some(NOW));
 
-        assert!(!set_profile(&mut entry, sealed("profile")));
+        assert!(!set_profile(&mut entry, 1, sealed("profile")));
         assert_eq!(settle(&mut entry, NOW, 3), Settled::NotSuspect);
         assert_eq!(delete(&mut entry, NOW), None);
         assert_eq!(entry, before);

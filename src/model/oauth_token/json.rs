@@ -143,6 +143,11 @@ impl OAuthToken {
         if saved.len() > MAX_BYTES {
             return Err(SavedTokenError::TooLarge { bytes: saved.len() });
         }
+        Self::from_own_json(saved)
+    }
+
+    /// As [`OAuthToken::from_json`], of any length: what a provider gave was stored, and must be read.
+    pub(crate) fn from_own_json(saved: &str) -> Result<Self, SavedTokenError> {
         let mut raw = parse_members(saved)?;
         let [access_token, scope, token_type, expires_in, expires_at, refresh_token] =
             FIELDS.map(|field| Member { field, value: raw.take(field) });

@@ -27,7 +27,7 @@ async fn nothing_is_kept_of_a_session_never_stored(store: Arc<dyn SessionStore>)
     let never = Session::named(&store, "never");
 
     never.store.postpone(&never.key, Some(MINUTE), None).await.expect("the store answers");
-    let profile = never.store.set_profile(&never.key, sealed("profile")).await;
+    let profile = never.store.set_profile(&never.key, 1, sealed("profile")).await;
 
     assert_eq!(profile, Ok(false));
     assert_eq!(never.delete().await, None);
@@ -104,11 +104,13 @@ async fn postponing_moves_the_due_time_alone(store: Arc<dyn SessionStore>) {
 async fn profile_is_kept_until_the_next_login(store: Arc<dyn SessionStore>) {
     let session = Session::logged_in(store).await;
 
-    assert_eq!(session.store.set_profile(&session.key, sealed("profile")).await, Ok(true));
+    assert_eq!(session.store.set_profile(&session.key, 1, sealed("profile")).await, Ok(true));
     session.refresh(1, 1, "second").await;
     assert_eq!(session.record().await.profile, Some(sealed("profile")));
 
     session.put(put_request(4, "again")).await;
+    let late = session.store.set_profile(&session.key, 1, sealed("profile")).await;
+    assert_eq!(late, Ok(false), "it was fetched for the login before");
     assert_eq!(session.record().await.profile, None);
 }
 

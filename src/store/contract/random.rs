@@ -235,8 +235,8 @@ impl Game {
             assert_eq!(at.reply, delete(self.entry(key), at.now));
         } else {
             let profile = sealed(&format!("profile {}", self.moves));
-            let there = self.store.set_profile(key, profile.clone()).await.expect(ANSWERS);
-            assert_eq!(there, set_profile(self.entry(key), profile));
+            let there = self.store.set_profile(key, 1, profile.clone()).await.expect(ANSWERS);
+            assert_eq!(there, set_profile(self.entry(key), 1, profile));
         }
     }
 

@@ -135,8 +135,13 @@ impl SessionStore for FileStore {
         Ok(())
     }
 
-    async fn set_profile(&self, key: &SessionKey, profile: Sealed) -> Result<bool, StoreError> {
-        let done = self.transact(key, move |entry, _| set_profile(entry, profile)).await?;
+    async fn set_profile(
+        &self,
+        key: &SessionKey,
+        grant: u64,
+        profile: Sealed,
+    ) -> Result<bool, StoreError> {
+        let done = self.transact(key, move |entry, _| set_profile(entry, grant, profile)).await?;
         Ok(done.reply)
     }
 
