@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TaskKind {
     /// Claims due sessions and has them refreshed. On a store error: logs, backs off, goes on. At
-    /// shutdown: stops at once; what it claimed becomes visible again.
+    /// shutdown: is waited for while it gives back what it claimed, so that the next run sees it at once.
     Scheduler,
     /// Passivates idle actors and evicts what nobody reads. Cannot fail. At shutdown: stops at once.
     Sweeper,
@@ -28,6 +28,6 @@ impl TaskKind {
 
     /// True if shutdown waits until it has finished.
     pub(crate) fn is_drained(self) -> bool {
-        matches!(self, Self::Exchange | Self::Load)
+        matches!(self, Self::Scheduler | Self::Exchange | Self::Load)
     }
 }

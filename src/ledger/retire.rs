@@ -88,7 +88,7 @@ pub fn settle(entry: &mut Entry, now: Timestamp, max_tries: u32) -> Settled {
     Settled::Dead
 }
 
-/// Moves the due time of a live session without an exchange; notes when it was last read.
+/// Moves the due time of a live session that has one, without an exchange; notes when it was last read.
 pub fn postpone(
     entry: &mut Entry,
     now: Timestamp,
@@ -99,7 +99,9 @@ pub fn postpone(
         return;
     };
     record.last_read = record.last_read.max(last_read);
-    entry.due = due_in.map(|span| now + span);
+    if entry.due.is_some() {
+        entry.due = due_in.map(|span| now + span);
+    }
 }
 
 /// Stores user and groups as fetched under `grant`; false if the session is gone or logged in anew.

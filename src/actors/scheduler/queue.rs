@@ -52,6 +52,16 @@ impl DueQueue {
         key
     }
 
+    /// Empties the queue; tells how long each session has left.
+    pub(crate) fn drain(&mut self) -> Vec<(SessionKey, Duration)> {
+        let now = Instant::now();
+        let left = |timer| self.timers.deadline(timer).saturating_duration_since(now);
+        let all = self.keys.iter().map(|(key, timer)| (key.clone(), left(timer))).collect();
+        self.timers.clear();
+        self.keys.clear();
+        all
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
@@ -93,6 +103,16 @@ mod tests {
         queue.next().await;
 
         assert_eq!(began.elapsed().as_secs(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_at_the_end_is_told_with_its_time() {
+        let mut queue = DueQueue::default();
+        queue.insert(key("a"), Duration::from_secs(9));
+        tokio::time::advance(Duration::from_secs(4)).await;
+
+        assert_eq!(queue.drain(), [(key("a"), Duration::from_secs(5))]);
+        assert_eq!(queue.len(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::actors::scheduler::queue::DueQueue;
@@ -42,7 +43,7 @@ pub(crate) async fn run(
         let limits = Arc::clone(&scheduler.limits);
         let has_ready = !scheduler.ready.is_empty();
         tokio::select! {
-            () = closing.cancelled() => return,
+            () = closing.cancelled() => return scheduler.give_back().await,
             _ = polls.tick() => {
                 let again = scheduler.claim().await;
                 polls.reset_at(Instant::now() + again);
@@ -89,6 +90,24 @@ impl Scheduler {
             Err(error) => {
                 tracing::warn!(%error, "cannot read which sessions are due: {error}");
                 Duration::from_secs(1).min(self.options.poll_every)
+            }
+        }
+    }
+
+    /// At shutdown: what was claimed is due for the next one to look, and not hidden any longer.
+    async fn give_back(mut self) {
+        let mut left = self.queue.drain();
+        left.extend(self.ready.drain(..).map(|key| (key, Duration::ZERO)));
+        for batch in left.chunks(CLAIM) {
+            let mut calls = JoinSet::new();
+            for (key, due_in) in batch.iter().cloned() {
+                let shared = Arc::clone(self.supervisor.shared());
+                calls.spawn(async move { shared.store.postpone(&key, Some(due_in), None).await });
+            }
+            for outcome in calls.join_all().await {
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "a claimed session stays hidden for a while: {error}");
+                }
             }
         }
     }
