@@ -68,8 +68,8 @@ pub mod simulator;
 pub mod cli;
 
 pub use self::hive::{
-    AuthorizationService, BuildError, HiveBuilder, LoggedIn, Login, LoginError, LoginFault,
-    LoginRequest, RestoreError, RestoreOptions, Restored, ServiceOptions, SessionInfo,
+    AuthorizationService, BuildError, FetchedUser, HiveBuilder, LoggedIn, Login, LoginError,
+    LoginFault, LoginRequest, RestoreError, RestoreOptions, Restored, ServiceOptions, SessionInfo,
     SessionState, TokenHive, TokenRequest,
 };
 pub use self::model::{

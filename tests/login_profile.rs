@@ -37,6 +37,23 @@ async fn a_failed_user_fetch_never_loses_tokens() {
 }
 
 #[tokio::test]
+async fn a_user_is_fetched_again_on_request_and_kept() {
+    bounded(async {
+        let world = World::with(strict(HOUR), |b| b).await;
+        let ann = world.log_in("ann").await;
+        assert_eq!(world.hive.user(&ann).await, Ok(None));
+
+        let fetched = world.hive.fetch_user(&ann, true).await.unwrap();
+
+        let user = fetched.user.unwrap();
+        assert_eq!((user.id.as_str(), user.groups.len(), fetched.error), ("ann", 2, None));
+        assert_eq!(world.hive.user(&ann).await, Ok(Some(user)));
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn user_and_groups_are_kept_across_a_restart() {
     bounded(async {
         let folder = tempfile::tempdir().unwrap();

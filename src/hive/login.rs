@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::actors::{
     Known, Lifetimes, ProviderEntry, Shared, Supervisor, TaskKind, spans, store_failure,
 };
+use crate::hive::profile::Fetch;
 use crate::hive::{LoginError, LoginFault, TokenHive};
 use crate::model::{
     Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable, User,
 };
-use crate::oauth::{self, CallbackError, CallbackQuery, Profile, ScopeRequest, UserError};
+use crate::oauth::{self, CallbackError, CallbackQuery, ScopeRequest, UserError};
 use crate::store::{PendingLogin, PlainTokens, SealedStoreError, Session};
 
 /// How long tokens that exist nowhere else are offered to a store that does not answer.
@@ -250,35 +251,6 @@ impl Finish {
             groups: self.pending.fetch_groups,
         };
         fetch.run(access_token, grant).await
-    }
-}
-
-/// Fetches user and groups of a session and stores them.
-pub(crate) struct Fetch<'a> {
-    pub(crate) shared: &'a Shared,
-    pub(crate) entry: &'a ProviderEntry,
-    pub(crate) key: &'a SessionKey,
-    pub(crate) groups: bool,
-}
-
-impl Fetch<'_> {
-    pub(crate) async fn run(
-        &self,
-        access_token: &Secret,
-        grant: u64,
-    ) -> (Option<User>, Option<UserError>) {
-        let provider = &self.entry.provider;
-        let fetched =
-            oauth::fetch_user(&self.shared.http, provider, access_token, self.groups).await;
-        let Profile { user, groups_error } = match fetched {
-            Ok(Some(profile)) => profile,
-            Ok(None) => return (None, None),
-            Err(error) => return (None, Some(error)),
-        };
-        if let Err(error) = self.shared.store.set_profile(self.key, grant, &user).await {
-            tracing::warn!(session = %self.key, %error, "the user of {} is not stored: {error}", self.key);
-        }
-        (Some(user), groups_error)
     }
 }
 

@@ -5,6 +5,7 @@ mod builder;
 mod describe;
 mod error;
 mod login;
+mod profile;
 mod request;
 mod restore;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub use self::builder::{BuildError, HiveBuilder};
 pub use self::describe::{SessionInfo, SessionState};
 pub use self::error::{LoginError, LoginFault, RestoreError};
 pub use self::login::{LoggedIn, Login, LoginRequest};
+pub use self::profile::FetchedUser;
 pub use self::request::TokenRequest;
 pub use self::restore::{RestoreOptions, Restored};
 pub use self::token_hive::TokenHive;

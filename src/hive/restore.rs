@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use crate::actors::{Lifetimes, spans};
-use crate::hive::login::{Fetch, find, store};
+use crate::hive::login::{find, store};
+use crate::hive::profile::Fetch;
 use crate::hive::{LoginError, RestoreError, TokenHive};
 use crate::model::{Misconfigured, OAuthToken, SessionKey, Snapshot, TokenError, User};
 use crate::oauth::UserError;

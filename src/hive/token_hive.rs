@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::actors::{Freshness, Host, Shared, Supervisor, Want, store_failure};
 use crate::hive::{AuthorizationService, HiveBuilder, ServiceOptions, TokenRequest};
 use crate::model::{
-    NeedsLogin, OAuthToken, ProviderId, SessionKey, Snapshot, TokenError, Unavailable, User,
+    NeedsLogin, OAuthToken, ProviderId, SessionKey, Snapshot, TokenError, Unavailable,
 };
 use crate::oauth::Provider;
 use crate::store::{At, Opened, Session};
@@ -141,22 +141,6 @@ impl TokenHive {
         token.refresh_token =
             store.open_refresh(key, &session.record).map_err(|error| store_failure(&error))?;
         Ok(token)
-    }
-
-    /// The user as fetched at login or restore; `None` if the user was not fetched or there is no session.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError::Unavailable`] or [`TokenError::Misconfigured`] if the store cannot tell.
-    pub async fn user(&self, key: &SessionKey) -> Result<Option<User>, TokenError> {
-        match self.load(key).await? {
-            Some(session) => self
-                .shared()
-                .store
-                .open_profile(key, &session.record)
-                .map_err(|error| store_failure(&error)),
-            None => Ok(None),
-        }
     }
 
     /// Forgets the session: its tokens are deleted and no late answer brings them back. True if it was
