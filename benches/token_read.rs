@@ -19,7 +19,10 @@ use dashmap::DashMap;
 use moka::future::Cache;
 use oauth2::basic::{BasicTokenResponse, BasicTokenType};
 use oauth2::{AccessToken, EmptyExtraTokenFields, RefreshToken, TokenResponse};
-use tokenhive::{RestoreOptions, Secret, SessionKey, TokenHive};
+use tempfile::TempDir;
+use tokenhive::{
+    FileStore, Keyring, MemoryStore, RestoreOptions, Secret, SessionKey, SessionStore, TokenHive,
+};
 use tokio::runtime::{Builder, Runtime};
 
 use self::rivals::TokenEndpoint;
@@ -33,6 +36,8 @@ const TASKS: [usize; 3] = [1, 2, 64];
 const READS: usize = 64_000;
 /// Reads that are timed together.
 const BATCH: usize = 500;
+/// Sessions that are stored at the same time.
+const WRITERS: usize = 500;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// One way to keep tokens. It gives the token's length, which proves that it was reached.
@@ -95,18 +100,20 @@ impl Reader for Moka {
 }
 
 struct Contenders {
-    hive: Arc<Hive>,
+    in_memory: Arc<Hive>,
+    in_file: Arc<Hive>,
     from_names: Arc<HiveFromNames>,
     bare: Arc<BareMap<std::hash::RandomState>>,
     bare_ahash: Arc<BareMap<ahash::RandomState>>,
     moka: Arc<Moka>,
 }
 
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "bare DashMap<String, ArcSwap<token>>",
     "the same with ahash",
-    "hive.token(&key)",
-    "hive, key made of two strings each time",
+    "hive.token(&key), file store",
+    "hive.token(&key), memory store",
+    "hive (file), key made of two strings each time",
     "oauth2 + moka try_get_with",
 ];
 
@@ -118,13 +125,15 @@ fn main() {
     println!("token_read: {SESSIONS} sessions, tokens of {TOKEN_BYTES} bytes, random order,");
     println!("{rounds} interleaved rounds of {READS} reads, {workers} worker threads\n");
 
-    let contenders = runtime.block_on(fill());
+    let folder = TempDir::new().expect("a folder for the store");
+    let contenders = runtime.block_on(fill(&folder));
     let keys = reading_order();
     let times = throughput(&runtime, &contenders, &keys, rounds);
     show_throughput(&times);
     let latencies = latency(&runtime, &contenders, &keys, singles);
     show_latency(&latencies);
-    runtime.block_on(contenders.hive.0.shutdown());
+    runtime.block_on(contenders.in_memory.0.shutdown());
+    runtime.block_on(contenders.in_file.0.shutdown());
 }
 
 fn key(number: usize) -> SessionKey {
@@ -157,13 +166,14 @@ fn shuffled() -> Vec<usize> {
     numbers
 }
 
-async fn fill() -> Contenders {
+async fn fill(folder: &TempDir) -> Contenders {
     let nowhere = "http://127.0.0.1:9";
-    let hive =
-        TokenHive::builder().provider(provider(nowhere)).start().await.expect("the hive starts");
+    let store = FileStore::open(folder.path().join("tokens.redb")).expect("a new file");
+    let in_file = start(nowhere, store).await;
     let contenders = Contenders {
-        hive: Arc::new(Hive(hive.clone())),
-        from_names: Arc::new(HiveFromNames(hive)),
+        in_memory: Arc::new(Hive(start(nowhere, MemoryStore::new()).await)),
+        in_file: Arc::new(Hive(in_file.clone())),
+        from_names: Arc::new(HiveFromNames(in_file)),
         bare: Arc::new(BareMap(DashMap::default())),
         bare_ahash: Arc::new(BareMap(DashMap::default())),
         moka: Arc::new(Moka {
@@ -186,15 +196,43 @@ async fn fill() -> Contenders {
         let answer = BasicTokenResponse::new(access, BasicTokenType::Bearer, extra);
         contenders.moka.cache.insert(key(number).joined().to_owned(), Arc::new(answer)).await;
     }
-    for number in twice() {
-        let access = Secret::from(access_token(number));
-        let saved = saved(access, Secret::from("unused"), HOUR * 10);
-        let options = RestoreOptions::default();
-        let restored = contenders.hive.0.restore(&key(number), "sim", &saved, options).await;
-        restored.expect("a valid token");
+    for hive in [&contenders.in_file.0, &contenders.in_memory.0] {
+        restore(hive, (0..SESSIONS).collect()).await;
+        restore(hive, shuffled()).await;
     }
     contenders.moka.cache.run_pending_tasks().await;
     contenders
+}
+
+async fn start(base: &str, store: impl SessionStore) -> TokenHive {
+    TokenHive::builder()
+        .provider(provider(base))
+        .store(store)
+        .keyring(Keyring::generate())
+        .store_deadline(HOUR)
+        .start()
+        .await
+        .expect("the hive starts")
+}
+
+/// Gives the hive a token for each session, many at a time: the file store writes them together.
+async fn restore(hive: &TokenHive, numbers: Vec<usize>) {
+    let numbers: Arc<[usize]> = numbers.into();
+    let writers = (0..WRITERS).map(|writer| {
+        let (hive, numbers) = (hive.clone(), Arc::clone(&numbers));
+        tokio::spawn(async move {
+            for &number in numbers.iter().skip(writer).step_by(WRITERS) {
+                let access = Secret::from(access_token(number));
+                let saved = saved(access, Secret::from("unused"), HOUR * 10);
+                let options = RestoreOptions::default();
+                let restored = hive.restore(&key(number), "sim", &saved, options).await;
+                restored.expect("a valid token");
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.expect("no writer panics");
+    }
 }
 
 /// Nanoseconds a read, by number of tasks and contender.
@@ -215,8 +253,9 @@ fn throughput(
                 let nanos = match who {
                     0 => run(runtime, &contenders.bare, work),
                     1 => run(runtime, &contenders.bare_ahash, work),
-                    2 => run(runtime, &contenders.hive, work),
-                    3 => run(runtime, &contenders.from_names, work),
+                    2 => run(runtime, &contenders.in_file, work),
+                    3 => run(runtime, &contenders.in_memory, work),
+                    4 => run(runtime, &contenders.from_names, work),
                     _ => run(runtime, &contenders.moka, work),
                 };
                 if round > 0 {
@@ -282,7 +321,8 @@ fn latency(
     [
         single(runtime, &contenders.bare, keys, reads),
         single(runtime, &contenders.bare_ahash, keys, reads),
-        single(runtime, &contenders.hive, keys, reads),
+        single(runtime, &contenders.in_file, keys, reads),
+        single(runtime, &contenders.in_memory, keys, reads),
         single(runtime, &contenders.from_names, keys, reads),
         single(runtime, &contenders.moka, keys, reads),
         single(runtime, &Arc::new(Nothing), keys, reads),

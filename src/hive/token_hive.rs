@@ -56,7 +56,8 @@ impl TokenHive {
     /// [`TokenError`]: wait (with a hint), log in again, or fix the configuration.
     pub async fn token(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
         let shared = self.shared();
-        match shared.registry.fresh(key, shared.clock.boot()) {
+        // The margin before expiry is far longer than this clock is late.
+        match shared.registry.fresh(key, shared.clock.boot_coarse()) {
             Some(snapshot) => Ok(snapshot),
             None => Box::pin(self.ask(key, TokenRequest::new())).await,
         }
