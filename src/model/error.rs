@@ -69,7 +69,7 @@ pub enum Unavailable {
     /// This hive is shutting down.
     #[error("tokenhive is shutting down")]
     Closing,
-    /// The session's actor failed twice; it is started afresh for the next caller.
+    /// The session's actor failed each time it was asked; it is started afresh for the next caller.
     #[error("the session's actor failed")]
     ActorFailed,
 }

@@ -12,7 +12,7 @@ pub enum StoreError {
         detail: String,
     },
     /// Another process has the file open.
-    #[error("{} is in use by another process; stop that one or open another file", path.display())]
+    #[error("{} is already open, here or in another process; close it there or open another file", path.display())]
     Locked {
         /// The file.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! What holds whatever happens, in any order (`docs/PROTOCOL.md`, invariants).
+//! What holds whatever happens, in any order (`docs/ARCHITECTURE.md`, invariants).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
