@@ -117,6 +117,34 @@ async fn scopes_are_asked_for_once_each_and_never_pile_up() {
 }
 
 #[tokio::test]
+async fn each_flag_of_the_service_asks_for_its_own_scopes_and_what_it_tells_is_what_it_asks_for() {
+    bounded(async {
+        let world =
+            World::at(strict(HOUR), |p| p.user_scopes(["profile"]).group_scopes(["groups"]), |b| b)
+                .await;
+        let cases = [
+            (false, false, "mine yours"),
+            (true, false, "mine yours profile"),
+            (false, true, "mine yours groups"),
+            (true, true, "mine yours profile groups"),
+        ];
+        for (fetch_user, fetch_groups, wanted) in cases {
+            let scope = vec!["mine yours".to_owned(), "mine".to_owned()];
+            let options = ServiceOptions { fetch_user, fetch_groups, scope };
+            let service = world.hive.authorization_service(&key("ann"), "sim", options).unwrap();
+
+            let (url, _) = service.get_authorization_data().await.unwrap();
+
+            let url = Url::parse(&url).unwrap();
+            let asked = url.query_pairs().find(|(name, _)| name == "scope").unwrap().1.into_owned();
+            assert_eq!((asked.as_str(), service.scope().join(" ").as_str()), (wanted, wanted));
+        }
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn logins_of_many_sessions_at_once_do_not_mix() {
     bounded(async {
         let world = Arc::new(World::with(strict(HOUR), eager).await);

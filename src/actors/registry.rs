@@ -77,10 +77,12 @@ impl Registry {
     /// Takes the published snapshot away: the session is gone. An exchange that is just finishing may
     /// still try to publish `last_version` or an older one, and must not succeed.
     pub(crate) fn retract(&self, key: &SessionKey, last_version: u64) {
-        if let Some(mut place) = self.places.get_mut(key) {
-            place.snapshot = None;
-            place.deleted_version = place.deleted_version.max(last_version);
+        if last_version == 0 && !self.places.contains_key(key) {
+            return;
         }
+        let mut place = self.places.entry(key.clone()).or_default();
+        place.snapshot = None;
+        place.deleted_version = place.deleted_version.max(last_version);
     }
 
     /// Notes that a caller read the session by another way than [`Registry::fresh`].

@@ -6,7 +6,7 @@ use crate::hive::{LoginError, LoginFault, LoginRequest, RestoreError, RestoreOpt
 use crate::model::{
     Misconfigured, NeedsLogin, OAuthToken, ProviderId, Secret, SessionKey, TokenError, User,
 };
-use crate::oauth::{self, CallbackQuery, Provider, ScopeRequest, UserError};
+use crate::oauth::{self, CallbackQuery, Provider, UserError};
 
 /// What Flet's constructor takes beside the provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,15 +54,8 @@ impl AuthorizationService {
             let shown = provider.chars().filter(|c| !c.is_control()).take(64).collect();
             return Err(TokenError::misconfigured(Misconfigured::NoSuchProvider(shown)));
         };
-        let scope = oauth::scopes(
-            &provider,
-            &ScopeRequest {
-                scope: &options.scope,
-                fetch_user: options.fetch_user,
-                fetch_groups: options.fetch_groups,
-                params: &[],
-            },
-        );
+        let request = request(&provider, &options);
+        let scope = oauth::scopes(&provider, &request.scopes());
         Ok(Self { hive, key, provider, options, scope, seen: Mutex::default() })
     }
 
@@ -86,7 +79,8 @@ impl AuthorizationService {
         &self.scope
     }
 
-    /// The user as last fetched by this handle; `None` before that.
+    /// The user as last fetched by this handle; `None` before that. What an earlier handle fetched,
+    /// [`TokenHive::user`] tells.
     pub fn user(&self) -> Option<User> {
         self.with_seen(|seen| seen.user.clone())
     }
@@ -102,16 +96,7 @@ impl AuthorizationService {
     ///
     /// As [`TokenHive::begin_login`].
     pub async fn get_authorization_data(&self) -> Result<(String, Secret), LoginError> {
-        let mut request = LoginRequest::provider(self.provider.id().as_str());
-        for scope in &self.options.scope {
-            request = request.scope(scope);
-        }
-        if self.options.fetch_user {
-            request = request.fetch_user();
-        }
-        if self.options.fetch_groups {
-            request = request.fetch_groups();
-        }
+        let request = request(&self.provider, &self.options);
         let login = self.hive.begin_login(&self.key, request).await?;
         self.with_seen(|seen| seen.state = Some(login.state.clone()));
         Ok((login.authorization_url, login.state))
@@ -141,7 +126,6 @@ impl AuthorizationService {
         };
         let logged_in = self.hive.complete_login(&callback).await?;
         self.with_seen(|seen| {
-            seen.state = None;
             (seen.user, seen.user_error) = (logged_in.user, logged_in.user_error);
         });
         Ok(())
@@ -152,7 +136,8 @@ impl AuthorizationService {
     ///
     /// # Errors
     ///
-    /// As [`TokenHive::token`].
+    /// As [`TokenHive::token`]; and, since the refresh token is kept in the store alone,
+    /// [`TokenError::Unavailable`] while that does not answer. [`TokenHive::token`] needs no store.
     pub async fn get_token(&self) -> Result<Option<OAuthToken>, TokenError> {
         match self.hive.saved_token(&self.key).await {
             Ok(token) => Ok(Some(token)),
@@ -183,4 +168,13 @@ impl AuthorizationService {
     fn with_seen<T>(&self, act: impl FnOnce(&mut Seen) -> T) -> T {
         act(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The login this handle asks for. As in Flet, each flag asks for its own scopes and for no others.
+fn request(provider: &Provider, options: &ServiceOptions) -> LoginRequest {
+    let mut request = LoginRequest::provider(provider.id().as_str());
+    for scope in &options.scope {
+        request = request.scope(scope);
+    }
+    request.flags(options.fetch_user, options.fetch_groups)
 }

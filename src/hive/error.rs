@@ -18,7 +18,7 @@ pub enum LoginError {
         description: Option<String>,
     },
     /// Begin a new login.
-    #[error("begin the login again: {reason}")]
+    #[error("{}", again(reason))]
     BeginAgain {
         /// What was wrong with this one.
         reason: LoginFault,
@@ -74,6 +74,14 @@ pub enum LoginFault {
     /// `request_token` was called before `get_authorization_data` on this handle.
     #[error("no authorization URL was asked for on this handle")]
     NotBegun,
+}
+
+/// A callback's own words say already what to do.
+fn again(reason: &LoginFault) -> String {
+    match reason {
+        LoginFault::Callback(fault) => fault.to_string(),
+        other => format!("begin the login again: {other}"),
+    }
 }
 
 impl LoginError {

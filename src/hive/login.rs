@@ -10,7 +10,8 @@ use crate::actors::{
 use crate::hive::profile::Fetch;
 use crate::hive::{LoginError, LoginFault, TokenHive};
 use crate::model::{
-    Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable, User,
+    Misconfigured, NeedsLogin, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable,
+    User,
 };
 use crate::oauth::{self, CallbackError, CallbackQuery, ScopeRequest, UserError};
 use crate::store::{PendingLogin, PlainTokens, SealedStoreError, Session};
@@ -61,11 +62,27 @@ impl LoginRequest {
         self
     }
 
-    /// Asks for the groups' scopes, and fetches user and groups after the login.
+    /// Asks for the user's and the groups' scopes, and fetches both after the login.
     #[must_use]
     pub fn fetch_groups(mut self) -> Self {
+        self.fetch_user = true;
         self.fetch_groups = true;
         self
+    }
+
+    /// Each flag by itself, as the seed's surface has them.
+    pub(crate) fn flags(mut self, fetch_user: bool, fetch_groups: bool) -> Self {
+        (self.fetch_user, self.fetch_groups) = (fetch_user, fetch_groups);
+        self
+    }
+
+    pub(crate) fn scopes(&self) -> ScopeRequest<'_> {
+        ScopeRequest {
+            scope: &self.scope,
+            fetch_user: self.fetch_user,
+            fetch_groups: self.fetch_groups,
+            params: &self.params,
+        }
     }
 }
 
@@ -112,13 +129,7 @@ impl TokenHive {
     ) -> Result<Login, LoginError> {
         let shared = self.open()?;
         let entry = find(shared, &request.provider)?;
-        let wanted = ScopeRequest {
-            scope: &request.scope,
-            fetch_user: request.fetch_user || request.fetch_groups,
-            fetch_groups: request.fetch_groups,
-            params: &request.params,
-        };
-        let authorization = oauth::authorize(&entry.provider, &wanted)?;
+        let authorization = oauth::authorize(&entry.provider, &request.scopes())?;
         let pending = PendingLogin {
             key: key.clone(),
             provider: entry.provider.id().clone(),
@@ -266,7 +277,8 @@ pub(crate) async fn store(
     let give_up = shared.clock.boot() + STORE_PATIENCE;
     let session: Session = loop {
         match shared.store.put(key, provider, tokens).await {
-            Ok(session) => break session,
+            Ok(Some(session)) => break session,
+            Ok(None) => return Err(TokenError::needs_login(NeedsLogin::NoSession)),
             Err(error @ SealedStoreError::Store(_)) if shared.clock.boot() < give_up => {
                 tracing::warn!(session = %key, %error, "the login of {key} is not stored yet: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;

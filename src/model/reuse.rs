@@ -44,11 +44,6 @@ impl ReuseClass {
             Self::Revoking => 2,
         }
     }
-
-    /// True where a lost answer can cost the session: an exchange is never repeated lightly.
-    pub fn spends_tokens(self) -> bool {
-        matches!(self, Self::SingleUse | Self::Revoking)
-    }
 }
 
 impl fmt::Display for ReuseClass {

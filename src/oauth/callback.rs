@@ -83,7 +83,9 @@ impl CallbackQuery {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallbackError {
     /// It is longer than 8 KiB.
-    #[error("the callback has {bytes} bytes; at most {LENGTH_LIMIT} are read")]
+    #[error(
+        "the callback has {bytes} bytes; at most {LENGTH_LIMIT} are read; begin the login again"
+    )]
     TooLong {
         /// Its length.
         bytes: usize,

@@ -44,6 +44,6 @@ pub enum StoreError {
         detail: String,
     },
     /// The store was closed.
-    #[error("the store is closed")]
+    #[error("the store is closed; open it again, or begin nothing after shutdown")]
     Closed,
 }

@@ -162,25 +162,24 @@ impl SealedStore {
         Ok(self.within(self.inner.fail(key, request)).await?)
     }
 
-    /// Stores the tokens of a new grant, sealing anew if the session moves meanwhile.
+    /// Stores the tokens of a new grant, sealing anew if the session moves meanwhile; `None` if the
+    /// session was deleted right after.
     pub(crate) async fn put(
         &self,
         key: &SessionKey,
         provider: &ProviderId,
         tokens: &PlainTokens,
-    ) -> Outcome<Session> {
+    ) -> Outcome<Option<Session>> {
         loop {
             let entry = self.within(self.inner.load(key)).await?.reply;
             let generation = entry.next_put_generation();
             let sealed = self.seal_tokens(key, generation, tokens);
             let put = Put { generation, provider: provider.clone(), tokens: sealed };
-            let At { now, reply } = self.within(self.inner.put(key, put)).await?;
-            if let PutReply::Stored { .. } = reply {
-                let At { now: _, reply } = self.load(key).await?;
-                match reply {
-                    Opened::Live(session) => return Ok(*session),
-                    Opened::Absent => tracing::debug!(?now, "deleted while it was being stored"),
-                }
+            if let PutReply::Stored { .. } = self.within(self.inner.put(key, put)).await?.reply {
+                return Ok(match self.load(key).await?.reply {
+                    Opened::Live(session) => Some(*session),
+                    Opened::Absent => None,
+                });
             }
         }
     }
@@ -234,7 +233,7 @@ impl SealedStore {
         let Some(sealed) = &record.refresh else {
             return Ok(None);
         };
-        self.open_text(Label::of(key, Field::Refresh), sealed).map(Some)
+        self.open_text(Label::of(key, Field::Refresh), sealed, record.generation).map(Some)
     }
 
     pub(crate) async fn put_login(
@@ -278,25 +277,30 @@ impl SealedStore {
     }
 
     fn open_session(&self, key: &SessionKey, record: Record, now: Timestamp) -> Outcome<Session> {
-        let token = self.open_access(key, &record.access)?;
+        let token = self.open_access(key, &record.access, record.generation)?;
         Ok(Session { token, record, now })
     }
 
     fn open_grant(&self, key: &SessionKey, grant: Grant) -> Outcome<Redeem> {
-        let refresh = self.open_text(Label::of(key, Field::Refresh), &grant.refresh)?;
-        let mut previous = self.open_access(key, &grant.access)?;
+        let refresh = self.open_text(Label::of(key, Field::Refresh), &grant.refresh, grant.base)?;
+        let mut previous = self.open_access(key, &grant.access, grant.base)?;
         previous.refresh_token = Some(refresh.clone());
         let Grant { base, sequence, tries, .. } = grant;
         Ok(Redeem { base, sequence, tries, refresh, previous })
     }
 
-    fn open_access(&self, key: &SessionKey, sealed: &Sealed) -> Outcome<OAuthToken> {
-        let text = self.open_text(Label::of(key, Field::Access), sealed)?;
+    fn open_access(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<OAuthToken> {
+        let text = self.open_text(Label::of(key, Field::Access), sealed, at)?;
         OAuthToken::from_own_json(text.expose()).map_err(|_| SealedStoreError::Content)
     }
 
-    fn open_text(&self, label: Label<'_>, sealed: &Sealed) -> Outcome<Secret> {
-        let (_, plain) = self.keyring.open(label, sealed.as_bytes())?;
+    /// Opens a blob of a record at generation `at`. An older blob in its place is refused: it was put
+    /// there by somebody else. Where a spare was promoted, the last one's tokens stand for the new one.
+    fn open_text(&self, label: Label<'_>, sealed: &Sealed, at: u64) -> Outcome<Secret> {
+        let (generation, plain) = self.keyring.open(label, sealed.as_bytes())?;
+        if generation > at || generation + 1 < at {
+            return Err(SealError::Broken.into());
+        }
         let text = std::str::from_utf8(&plain).map_err(|_| SealedStoreError::Content)?;
         Ok(Secret::from(text))
     }
@@ -325,4 +329,45 @@ impl SealedStore {
 /// The store never sees a state itself: whoever reads the store cannot finish a login.
 fn state_digest(state: &Secret) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, state.expose().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::{Opened, PlainTokens, SealedStore, SealedStoreError, Spans};
+    use crate::ledger::{NewTokens, Put};
+    use crate::model::{OAuthToken, ProviderId, SessionKey};
+    use crate::sealing::{Keyring, SealError};
+    use crate::store::{MemoryStore, SessionStore};
+
+    #[tokio::test]
+    async fn an_older_blob_in_the_place_of_a_newer_one_is_refused() {
+        let inner = Arc::new(MemoryStore::new());
+        let store = SealedStore::new(inner.clone(), Keyring::generate(), Duration::from_secs(5));
+        let key = SessionKey::new("acme", "ann").unwrap();
+        let provider = ProviderId::new("p").unwrap();
+        let token = OAuthToken::from_json(r#"{"access_token":"a","refresh_token":"r"}"#).unwrap();
+        let extra = serde_json::Map::new();
+        let tokens = PlainTokens { token, extra, spans: Spans::default() };
+        let first = store.put(&key, &provider, &tokens).await.unwrap().unwrap().record;
+
+        let tokens = NewTokens {
+            access: first.access,
+            refresh: first.refresh,
+            extra: None,
+            expires_in: None,
+            refresh_expires_in: None,
+            due_in: None,
+        };
+        let generation = first.generation + 2;
+        inner.put(&key, Put { generation, provider, tokens }).await.unwrap();
+
+        let refused = SealedStoreError::Seal(SealError::Broken);
+        match store.load(&key).await {
+            Err(error) => assert_eq!(error, refused),
+            Ok(at) => assert!(!matches!(at.reply, Opened::Live(_)), "it was served"),
+        }
+    }
 }

@@ -180,11 +180,14 @@ fn the_top_level_is_known(files: &[File]) -> Vec<String> {
         files.iter().filter_map(|file| file.path.split('/').next()).collect();
     entries.sort_unstable();
     entries.dedup();
+    let missing = TOP_LEVEL.iter().filter(|wanted| !entries.contains(wanted));
+    let mut complaints: Vec<String> =
+        missing.map(|wanted| format!("{wanted}: missing at the top level")).collect();
     entries.retain(|entry| !entry.starts_with('.') && !TOP_LEVEL.contains(entry));
-    entries
-        .iter()
-        .map(|entry| format!("{entry}: not on the list of top-level entries; find it a folder"))
-        .collect()
+    let unknown =
+        |entry| format!("{entry}: not on the list of top-level entries; find it a folder");
+    complaints.extend(entries.into_iter().map(unknown));
+    complaints
 }
 
 fn decisions_are_short(files: &[File]) -> Vec<String> {

@@ -126,9 +126,26 @@ fn a_map_that_differs_from_the_tree_is_caught() {
 fn an_unknown_top_level_entry_is_caught() {
     let name = "the_top_level_is_known";
 
-    catches(name, &[("scripts/a.sh", "")], "scripts");
-    catches(name, &[("notes.txt", "")], "notes.txt");
-    accepts(name, &[("src/lib.rs", ""), (".gitignore", ""), ("LICENSE-MIT", "")]);
+    let whole = [
+        "Cargo.toml",
+        "Cargo.lock",
+        "README.md",
+        "CHANGELOG.md",
+        "LICENSE-MIT",
+        "LICENSE-APACHE",
+        "src/lib.rs",
+        "benches/a.rs",
+        "tests/a.rs",
+        "deploy/README.md",
+        "docs/ARCHITECTURE.md",
+        ".gitignore",
+    ]
+    .map(|path| (path, ""));
+
+    catches(name, &[&whole[..], &[("scripts/a.sh", "")]].concat(), "scripts");
+    catches(name, &[&whole[..], &[("notes.txt", "")]].concat(), "notes.txt");
+    catches(name, &whole[1..], "Cargo.toml: missing");
+    accepts(name, &whole);
 }
 
 #[test]

@@ -66,7 +66,9 @@ impl Known {
         let lifetime = record.expires.map(|expires| expires.since(record.received));
         // A record from the future was written before the clock jumped back: its span still holds.
         let expires = match (record.expires, lifetime) {
-            (Some(expires), Some(lifetime)) => boot + expires.since(session.now).min(lifetime),
+            (Some(expires), Some(lifetime)) => {
+                after(boot, expires.since(session.now).min(lifetime))
+            }
             _ => BootTime::NEVER,
         };
         let margin = lifetime.map_or(Duration::ZERO, |lifetime| policy.margin_of(lifetime));
@@ -109,7 +111,7 @@ impl Known {
     ) -> Self {
         let Committed { tokens, lifetime, installed, now } = *committed;
         let expires_in = tokens.spans.expires_in;
-        let expires = expires_in.map_or(BootTime::NEVER, |span| boot + span);
+        let expires = expires_in.map_or(BootTime::NEVER, |span| after(boot, span));
         let margin = lifetime.map_or(Duration::ZERO, |lifetime| policy.margin_of(lifetime));
         let standing = Standing {
             generation: installed.generation,
@@ -153,6 +155,12 @@ impl Known {
     pub(crate) fn remaining(&self, now: BootTime) -> Duration {
         self.snapshot.expires().since(now)
     }
+}
+
+/// When a span from `boot` ends. One that is over ended long ago: a reader may have asked for the time a
+/// moment before `boot` was, and must not find a token that is still to expire.
+fn after(boot: BootTime, span: Duration) -> BootTime {
+    if span.is_zero() { BootTime::default() } else { boot + span }
 }
 
 fn rejected(record: &Record) -> NeedsLogin {

@@ -175,8 +175,10 @@ impl<'t> Tables<'t> {
         let rows = first_rows(&self.due, &ahead, request.limit).map_err(|e| self.batch(e))?;
         let mut claimed = Vec::with_capacity(rows.len());
         for (due, name) in rows {
-            let key = SessionKey::from_joined(&name).map_err(|_| self.bad_key())?;
-            claimed.push((key, Timestamp::from_millis(due)));
+            match SessionKey::from_joined(&name) {
+                Ok(key) => claimed.push((key, Timestamp::from_millis(due))),
+                Err(_) => self.drop_due(due, &name).map_err(|error| self.batch(error))?,
+            }
         }
         for (key, due) in &claimed {
             let hidden = visible_again(*due, now, request.visibility).as_millis();
@@ -252,7 +254,10 @@ impl<'t> Tables<'t> {
     }
 
     fn forget_tombstone(&mut self, name: &str) -> Result<(), Failure> {
-        let key = SessionKey::from_joined(name).map_err(|_| self.bad_key())?;
+        let Ok(key) = SessionKey::from_joined(name) else {
+            tracing::error!("a row of the tombstone index names no session; it was dropped");
+            return Ok(());
+        };
         match self.entry(&key) {
             Ok((mut entry, stored)) => {
                 entry.tombstone = None;
@@ -264,9 +269,11 @@ impl<'t> Tables<'t> {
         }
     }
 
-    fn bad_key(&self) -> Failure {
-        let detail = "an index holds a session key that was never made".into();
-        Failure::Operation(StoreError::Corrupt { path: self.path.to_owned(), detail })
+    /// One damaged row must not keep all other sessions from being found.
+    fn drop_due(&mut self, due: i64, name: &str) -> Result<(), redb::StorageError> {
+        tracing::error!("a row of the due index names no session; it was dropped");
+        self.changed = true;
+        self.due.remove((due, name)).map(|_| ())
     }
 
     fn batch(&self, error: redb::StorageError) -> Failure {
