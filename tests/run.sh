@@ -94,6 +94,20 @@ need_c_compiler() {
     printf 'C compiler %s\n' "$compiler"
 }
 
+# The HTTP client refuses to start where no root certificates are installed, even for loopback.
+need_root_certificates() {
+    local place
+    for place in "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt \
+        /etc/ssl/cert.pem; do
+        if [[ -n $place && -s $place ]]; then
+            printf 'root certificates %s\n' "$place"
+            return
+        fi
+    done
+    apt_install ca-certificates || missing "no root certificates found. Install them, for instance:
+  sudo apt-get install ca-certificates"
+}
+
 compiles() {
     command -v "$1" >/dev/null || return 1
     printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' |
@@ -103,6 +117,7 @@ compiles() {
 heading 'set-up'
 need_rust
 need_c_compiler
+need_root_certificates
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tokenhive/target}
 mkdir -p "$CARGO_TARGET_DIR"
 printf 'building in %s\n' "$CARGO_TARGET_DIR"
