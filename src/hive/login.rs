@@ -12,7 +12,7 @@ use crate::model::{
     Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable, User,
 };
 use crate::oauth::{self, CallbackError, CallbackQuery, Profile, ScopeRequest, UserError};
-use crate::store::{PendingLogin, PlainTokens, SealedStoreError, Session};
+use crate::store::{Offered, PendingLogin, PlainTokens, SealedStoreError, Session};
 
 /// How long tokens that exist nowhere else are offered to a store that does not answer.
 const STORE_PATIENCE: Duration = Duration::from_secs(20);
@@ -141,6 +141,8 @@ impl TokenHive {
     ///
     /// [`LoginError`], sorted by what to do next. An error never harms a session that stood before.
     pub async fn complete_login(&self, callback: &CallbackQuery) -> Result<LoggedIn, LoginError> {
+        // Drawn before looking whether the hive is closing, so that shutdown waits for what gets past that.
+        let _awaited = self.shared().tasks.token();
         let shared = self.open()?;
         if callback.code.as_ref().is_some_and(Secret::is_empty) {
             return Err(LoginError::again(LoginFault::Callback(CallbackError::EmptyCode)));
@@ -288,8 +290,9 @@ pub(crate) async fn store(
 ) -> Result<Known, TokenError> {
     let shared = supervisor.shared();
     let give_up = shared.clock.boot() + STORE_PATIENCE;
+    let mut offered = Offered::default();
     let session: Session = loop {
-        match shared.store.put(key, provider, tokens).await {
+        match shared.store.put(key, provider, tokens, &mut offered).await {
             Ok(session) => break session,
             Err(error @ SealedStoreError::Store(_)) if shared.clock.boot() < give_up => {
                 tracing::warn!(session = %key, %error, "the login of {key} is not stored yet: {error}");

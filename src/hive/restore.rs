@@ -7,7 +7,9 @@ use serde_json::Map;
 use crate::actors::{Lifetimes, spans};
 use crate::hive::login::{Fetch, find, store};
 use crate::hive::{LoginError, RestoreError, TokenHive};
-use crate::model::{Misconfigured, OAuthToken, SessionKey, Snapshot, TokenError, User};
+use crate::model::{
+    Misconfigured, OAuthToken, SessionKey, Snapshot, TokenError, Unavailable, User,
+};
 use crate::oauth::UserError;
 use crate::store::PlainTokens;
 
@@ -48,7 +50,12 @@ impl TokenHive {
         saved: &str,
         options: RestoreOptions,
     ) -> Result<Restored, RestoreError> {
+        // As for a login: shutdown waits until the tokens are stored.
+        let awaited = self.shared().tasks.token();
         let shared = self.shared();
+        if shared.closing.is_cancelled() {
+            return Err(TokenError::unavailable(Unavailable::Closing, None).into());
+        }
         let entry = find(shared, provider).map_err(misconfigured)?;
         let token = OAuthToken::from_json(saved)?;
         let now = shared.clock.now();
@@ -59,6 +66,7 @@ impl TokenHive {
         let spans = spans(lifetimes, &shared.options.policy, key, 0);
         let tokens = PlainTokens { token, extra: Map::new(), spans };
         store(&self.inner.supervisor, key, entry.provider.id(), &tokens).await?;
+        drop(awaited);
         let token = self.token(key).await?;
         let (user, user_error) = if options.fetch_user || options.fetch_groups {
             let fetch = Fetch { shared, entry: &entry, key, groups: options.fetch_groups };

@@ -98,6 +98,29 @@ pub enum SealedStoreError {
     /// What was sealed is not what this version writes.
     #[error("sealed content is not readable by this version of tokenhive")]
     Content,
+    /// The session moved on after the store had been asked to keep new tokens and had not said whether it
+    /// did: to store them again could bring back what was redeemed since.
+    #[error("the session changed while its new tokens were being stored; look at it again")]
+    Overtaken,
+}
+
+/// The tokens of one new grant as the store was asked to keep them; it may have done so without saying.
+#[derive(Default)]
+pub(crate) struct Offered {
+    /// Under which generations, sealed how.
+    unanswered: Vec<(u64, Sealed)>,
+    /// It said so.
+    stored: bool,
+}
+
+impl Offered {
+    fn is(&self, record: &Record) -> bool {
+        self.unanswered.iter().any(|(_, access)| *access == record.access)
+    }
+
+    fn may_precede(&self, record: &Record) -> bool {
+        self.unanswered.iter().any(|(generation, _)| *generation <= record.generation)
+    }
 }
 
 type Outcome<T> = Result<T, SealedStoreError>;
@@ -162,25 +185,35 @@ impl SealedStore {
         Ok(self.within(self.inner.fail(key, request)).await?)
     }
 
-    /// Stores the tokens of a new grant, sealing anew if the session moves meanwhile.
+    /// Stores the tokens of a new grant, sealing anew if the session moves meanwhile. After an error call it
+    /// again with the same `offered`: tokens that were stored, and redeemed since, are not stored twice.
     pub(crate) async fn put(
         &self,
         key: &SessionKey,
         provider: &ProviderId,
         tokens: &PlainTokens,
+        offered: &mut Offered,
     ) -> Outcome<Session> {
         loop {
-            let entry = self.within(self.inner.load(key)).await?.reply;
+            let At { now, reply: entry } = self.within(self.inner.load(key)).await?;
             let generation = entry.next_put_generation();
-            let sealed = self.seal_tokens(key, generation, tokens);
-            let put = Put { generation, provider: provider.clone(), tokens: sealed };
-            let At { now, reply } = self.within(self.inner.put(key, put)).await?;
-            if let PutReply::Stored { .. } = reply {
-                let At { now: _, reply } = self.load(key).await?;
-                match reply {
-                    Opened::Live(session) => return Ok(*session),
-                    Opened::Absent => tracing::debug!(?now, "deleted while it was being stored"),
+            match entry.record {
+                Some(record) if offered.stored || offered.is(&record) => {
+                    return self.open_session(key, record, now);
                 }
+                Some(record) if offered.may_precede(&record) => {
+                    return Err(SealedStoreError::Overtaken);
+                }
+                // Deleted since: not to be brought back.
+                None if offered.stored => return Err(SealedStoreError::Overtaken),
+                _ => {}
+            }
+            let sealed = self.seal_tokens(key, generation, tokens);
+            offered.unanswered.push((generation, sealed.access.clone()));
+            let put = Put { generation, provider: provider.clone(), tokens: sealed };
+            match self.within(self.inner.put(key, put)).await?.reply {
+                PutReply::Stored { .. } => offered.stored = true,
+                PutReply::Conflict { .. } => drop(offered.unanswered.pop()),
             }
         }
     }
