@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use support::{HOUR, World, bounded, eager, eventually, key, next_refreshes, provider, strict};
+use support::{
+    HOUR, World, bounded, eager, eventually, key, next_refreshes, provider, saved, sim, strict,
+};
 use tokenhive::ledger::{
     Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
     Sealed, Settled, TakenLogin,
@@ -19,8 +21,8 @@ use tokenhive::model::{Timestamp, TokenError, Unavailable};
 use tokenhive::simulator::FaultAction;
 use tokenhive::store::At;
 use tokenhive::{
-    HiveBuilder, Keyring, MemoryStore, SessionKey, SessionStore, StoreError, TokenHive,
-    TokenRequest,
+    HiveBuilder, Keyring, MemoryStore, RestoreOptions, SessionKey, SessionStore, StoreError,
+    TokenHive, TokenRequest,
 };
 
 /// What a struck call does.
@@ -32,6 +34,8 @@ enum Trouble {
     LosesItsAnswer,
     /// Nothing is done, and no answer comes.
     Hangs,
+    /// It is done, a little later.
+    Dawdles,
     /// The store has a bug.
     Panics,
 }
@@ -82,6 +86,10 @@ impl Troubled {
             Some(Trouble::Fails) => Err(broken()),
             Some(Trouble::LosesItsAnswer) => work.await.and(Err(broken())),
             Some(Trouble::Hangs) => std::future::pending().await,
+            Some(Trouble::Dawdles) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                work.await
+            }
             Some(Trouble::Panics) => panic!("{operation} panics, as the test wants it"),
         }
     }
@@ -330,26 +338,28 @@ async fn a_valid_token_is_served_while_the_store_is_down() {
 
 #[tokio::test]
 async fn sessions_are_refreshed_again_once_the_due_index_can_be_read() {
-    bounded(async {
-        let (store, keyring) = (Troubled::new(), Keyring::generate());
-        let lifetime = Duration::from_secs(2);
-        let world = World::with(strict(lifetime), on(&store, &keyring)).await;
-        world.log_in("ann").await;
-        world.hive.shutdown().await;
-        store.strike("claim", 3, Trouble::Fails);
-        store.strike("load", 2, Trouble::Fails);
+    for trouble in [Trouble::Fails, Trouble::Panics] {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let lifetime = Duration::from_secs(2);
+            let world = World::with(strict(lifetime), on(&store, &keyring)).await;
+            world.log_in("ann").await;
+            world.hive.shutdown().await;
+            store.strike("claim", 3, trouble);
+            store.strike("load", 2, trouble);
 
-        let other = another(&world, &store, &keyring).await;
+            let other = another(&world, &store, &keyring).await;
 
-        eventually("refreshed with nobody reading", async || {
-            (world.refreshes() >= 2).then_some(())
+            eventually("refreshed with nobody reading", async || {
+                (world.refreshes() >= 2).then_some(())
+            })
+            .await;
+            world.assert_no_reuse();
+            other.shutdown().await;
+            world.finish().await;
         })
         .await;
-        world.assert_no_reuse();
-        other.shutdown().await;
-        world.finish().await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
@@ -370,6 +380,59 @@ async fn a_login_waits_for_a_store_that_fails() {
         })
         .await;
     }
+}
+
+/// Somebody reads, and refreshes, what the store has and the restoring hive does not know it has.
+#[tokio::test]
+async fn tokens_are_not_stored_again_over_their_own_successors() {
+    bounded(async {
+        let (store, keyring) = (Troubled::new(), Keyring::generate());
+        let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+        let minted = world.simulator.mint(1, HOUR).remove(0);
+        store.strike("put", 1, Trouble::LosesItsAnswer);
+        let reader = tokio::spawn({
+            let hive = world.hive.clone();
+            async move {
+                while hive.token(&key("ann")).await.is_err() {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+
+        let options = RestoreOptions::default();
+        let _ = world.hive.restore(&key("ann"), "sim", &saved(&minted, -5), options).await;
+
+        reader.await.unwrap();
+        assert_eq!(world.presented(&minted), 1);
+        let token = world.hive.refresh(&key("ann")).await.unwrap();
+        assert!(world.accepted(&token).await);
+        world.assert_no_reuse();
+        world.finish().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn shutdown_waits_for_logins_that_have_not_sent_their_code_yet() {
+    bounded(async {
+        let (store, keyring) = (Troubled::new(), Keyring::generate());
+        let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+        let callback = world.approve(&key("ann"), sim().param("user", "ann")).await;
+        store.strike("take_login", 1, Trouble::Dawdles);
+        let login = tokio::spawn({
+            let hive = world.hive.clone();
+            async move { hive.complete_login(&callback).await }
+        });
+        eventually("it is being taken", async || (store.calls("take_login") > 0).then_some(()))
+            .await;
+
+        world.hive.shutdown().await;
+
+        assert!(store.calls("put") > 0, "the store is closed and the code is still to be sent");
+        login.await.unwrap().unwrap();
+        world.finish().await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -26,6 +26,12 @@ use crate::timing::{Backoff, RefreshPolicy};
 /// their end (15 s unless told otherwise), and a claimed session is hidden from the due index meanwhile.
 const LEAST_HORIZON: Duration = Duration::from_secs(20);
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The longest time a provider may take to answer. An exchange that is silent for a minute counts as over
+/// ([`DEAD_AFTER`](crate::timing::DEAD_AFTER)), and somebody else may present its refresh token then.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(50);
+
 /// Configures a [`TokenHive`]. Every option has a default that suits a server of ordinary size.
 #[must_use]
 pub struct HiveBuilder {
@@ -155,6 +161,7 @@ impl HiveBuilder {
     ///
     /// [`BuildError`] names what is missing or wrong.
     pub async fn start(self) -> Result<TokenHive, BuildError> {
+        self.check()?;
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         let store: Arc<dyn SessionStore> = match &self.store {
             Some(store) => Arc::clone(store),
@@ -189,11 +196,34 @@ impl HiveBuilder {
         Ok(TokenHive::assemble(supervisor, host, self.login_ttl))
     }
 
+    /// What would otherwise show much later, as sessions that nobody refreshes.
+    fn check(&self) -> Result<(), BuildError> {
+        let RefreshPolicy { earliest, latest, .. } = self.policy;
+        let Backoff { floor, ceiling } = self.backoff;
+        // Not a number compares as false.
+        let is_fraction = 0.0 < earliest && earliest <= latest && latest < 1.0;
+        let wrong = [
+            (!is_fraction, "refresh_policy", "write 0 < earliest <= latest < 1"),
+            (floor.is_zero(), "backoff", "its floor is zero; give it a second or so"),
+            (floor > ceiling, "backoff", "its floor is above its ceiling; exchange the two"),
+            (self.poll_every.is_zero(), "poll_every", "it is zero; give it a second or more"),
+            (self.poll_every > DAY, "poll_every", "it is above a day; give it a minute or less"),
+            (self.store_deadline.is_zero(), "store_deadline", "it is zero; give it 100 ms or more"),
+            (self.login_ttl.is_zero(), "login_ttl", "it is zero; give it a minute or more"),
+            (self.max_waiters == 0, "max_waiters", "it is zero, and nobody could ever wait"),
+        ];
+        let first = wrong.into_iter().find(|(is_wrong, ..)| *is_wrong);
+        first.map_or(Ok(()), |(_, name, problem)| Err(setting(name, problem)))
+    }
+
     fn build_providers(&self) -> Result<HashMap<ProviderId, Arc<ProviderEntry>>, BuildError> {
         let options = GateOptions { concurrency: self.concurrency };
         let mut providers = HashMap::new();
         for builder in &self.providers {
             let provider = builder.clone().build()?;
+            if provider.timeout() > LONGEST_TIMEOUT {
+                return Err(setting("timeout", "a provider's is above 50 s; give it less"));
+            }
             let id = provider.id().clone();
             let entry = Arc::new(ProviderEntry::new(provider, options));
             if providers.insert(id.clone(), entry).is_some() {
@@ -209,7 +239,11 @@ impl HiveBuilder {
             horizon: self.poll_every.saturating_mul(2).max(LEAST_HORIZON),
             visibility: Duration::from_secs(30).max(self.poll_every.saturating_mul(3)),
             // More than the gates admit, so that they are never idle while sessions are due.
-            concurrency: self.concurrency.saturating_mul(self.providers.len().max(1)).max(32) * 2,
+            concurrency: self
+                .concurrency
+                .saturating_mul(self.providers.len().max(1))
+                .max(32)
+                .saturating_mul(2),
         }
     }
 
@@ -222,6 +256,10 @@ impl HiveBuilder {
             idle: self.idle,
         }
     }
+}
+
+fn setting(name: &'static str, problem: &'static str) -> BuildError {
+    BuildError::Setting { name, problem }
 }
 
 /// On a store that only one can hold, all runs are one node's. On any other, another hive may be at
@@ -243,6 +281,14 @@ pub enum BuildError {
     /// Two providers have the same id.
     #[error("provider {0} was given twice; set another id on one of them")]
     ProviderTwice(ProviderId),
+    /// A setting of the builder or of a provider makes no sense.
+    #[error("the setting {name} is not usable: {problem}")]
+    Setting {
+        /// Which one.
+        name: &'static str,
+        /// What is wrong with it, and what to write instead.
+        problem: &'static str,
+    },
     /// The store outlives the process, so its keys must too.
     #[error(
         "the store outlives the process and needs a keyring; pass one, for example Keyring::from_env"

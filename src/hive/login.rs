@@ -10,11 +10,10 @@ use crate::actors::{
 use crate::hive::profile::Fetch;
 use crate::hive::{LoginError, LoginFault, TokenHive};
 use crate::model::{
-    Misconfigured, NeedsLogin, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable,
-    User,
+    Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable, User,
 };
 use crate::oauth::{self, CallbackError, CallbackQuery, ScopeRequest, UserError};
-use crate::store::{PendingLogin, PlainTokens, SealedStoreError, Session};
+use crate::store::{Offered, PendingLogin, PlainTokens, SealedStoreError, Session};
 
 /// How long tokens that exist nowhere else are offered to a store that does not answer.
 const STORE_PATIENCE: Duration = Duration::from_secs(20);
@@ -153,6 +152,8 @@ impl TokenHive {
     ///
     /// [`LoginError`], sorted by what to do next. An error never harms a session that stood before.
     pub async fn complete_login(&self, callback: &CallbackQuery) -> Result<LoggedIn, LoginError> {
+        // Drawn before looking whether the hive is closing, so that shutdown waits for what gets past that.
+        let _awaited = self.shared().tasks.token();
         let shared = self.open()?;
         if callback.code.as_ref().is_some_and(Secret::is_empty) {
             return Err(LoginError::again(LoginFault::Callback(CallbackError::EmptyCode)));
@@ -275,10 +276,10 @@ pub(crate) async fn store(
 ) -> Result<Known, TokenError> {
     let shared = supervisor.shared();
     let give_up = shared.clock.boot() + STORE_PATIENCE;
+    let mut offered = Offered::default();
     let session: Session = loop {
-        match shared.store.put(key, provider, tokens).await {
-            Ok(Some(session)) => break session,
-            Ok(None) => return Err(TokenError::needs_login(NeedsLogin::NoSession)),
+        match shared.store.put(key, provider, tokens, &mut offered).await {
+            Ok(session) => break session,
             Err(error @ SealedStoreError::Store(_)) if shared.clock.boot() < give_up => {
                 tracing::warn!(session = %key, %error, "the login of {key} is not stored yet: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;

@@ -8,7 +8,9 @@ use crate::actors::{Lifetimes, spans};
 use crate::hive::login::{find, store};
 use crate::hive::profile::Fetch;
 use crate::hive::{LoginError, RestoreError, TokenHive};
-use crate::model::{Misconfigured, OAuthToken, SessionKey, Snapshot, TokenError, User};
+use crate::model::{
+    Misconfigured, OAuthToken, SessionKey, Snapshot, TokenError, Unavailable, User,
+};
 use crate::oauth::UserError;
 use crate::store::PlainTokens;
 
@@ -49,7 +51,12 @@ impl TokenHive {
         saved: &str,
         options: RestoreOptions,
     ) -> Result<Restored, RestoreError> {
+        // As for a login: shutdown waits until the tokens are stored.
+        let awaited = self.shared().tasks.token();
         let shared = self.shared();
+        if shared.closing.is_cancelled() {
+            return Err(TokenError::unavailable(Unavailable::Closing, None).into());
+        }
         let entry = find(shared, provider).map_err(misconfigured)?;
         let token = OAuthToken::from_json(saved)?;
         let now = shared.clock.now();
@@ -60,6 +67,7 @@ impl TokenHive {
         let spans = spans(lifetimes, &shared.options.policy, key, 0);
         let tokens = PlainTokens { token, extra: Map::new(), spans };
         let stored = store(&self.inner.supervisor, key, entry.provider.id(), &tokens).await?;
+        drop(awaited);
         let token = self.token(key).await?;
         let (user, user_error) = if options.fetch_user || options.fetch_groups {
             let fetch = Fetch { shared, entry: &entry, key, groups: options.fetch_groups };

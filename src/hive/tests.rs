@@ -1,11 +1,12 @@
-//! What only the inside can provoke: an actor that panics.
+//! What only the inside can provoke: an actor that panics. And settings that are refused.
 
 use std::time::Duration;
 
 use crate::actors::{Freshness, Panic, Want};
-use crate::hive::{RestoreOptions, TokenHive};
+use crate::hive::{BuildError, RestoreOptions, TokenHive};
 use crate::model::{SessionKey, TokenError, Unavailable};
 use crate::oauth::catalogue;
+use crate::timing::{Backoff, RefreshPolicy};
 
 async fn hive() -> TokenHive {
     let provider = catalogue::generic("p", "id", "http://127.0.0.1:9/a", "http://127.0.0.1:9/t")
@@ -59,5 +60,48 @@ async fn after_shutdown_cached_tokens_are_read_and_everything_else_is_refused() 
         hive.refresh(&key).await.unwrap_err(),
         TokenError::unavailable(Unavailable::Closing, None)
     );
+    hive.shutdown().await;
+}
+
+#[tokio::test]
+async fn settings_that_would_stop_refreshes_are_refused() {
+    let policy = |earliest, latest| RefreshPolicy { earliest, latest, ..RefreshPolicy::default() };
+    let backoff = |floor, ceiling| Backoff {
+        floor: Duration::from_secs(floor),
+        ceiling: Duration::from_secs(ceiling),
+    };
+    let hive = TokenHive::builder;
+    let mut builders = vec![
+        ("poll_every", hive().poll_every(Duration::ZERO)),
+        ("poll_every", hive().poll_every(Duration::MAX)),
+        ("store_deadline", hive().store_deadline(Duration::ZERO)),
+        ("login_ttl", hive().login_ttl(Duration::ZERO)),
+        ("max_waiters", hive().max_waiters(0)),
+    ];
+    for (earliest, latest) in
+        [(f64::NAN, 0.7), (0.5, f64::NAN), (-0.5, 0.7), (0.8, 0.7), (0.6, 2.0), (0.0, 0.5)]
+    {
+        let builder = TokenHive::builder().refresh_policy(policy(earliest, latest));
+        builders.push(("refresh_policy", builder));
+    }
+    for (floor, ceiling) in [(9, 1), (0, 0)] {
+        builders.push(("backoff", TokenHive::builder().backoff(backoff(floor, ceiling))));
+    }
+    let slow = catalogue::generic("p", "id", "http://127.0.0.1:9/a", "http://127.0.0.1:9/t")
+        .redirect_url("http://127.0.0.1:9/c")
+        .timeout(Duration::from_secs(120));
+    builders.push(("timeout", TokenHive::builder().provider(slow)));
+
+    for (expected, builder) in builders {
+        let error = builder.start().await.unwrap_err();
+
+        assert!(matches!(error, BuildError::Setting { name, .. } if name == expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn concurrency_without_limit_is_as_much_as_can_be_counted() {
+    let hive = TokenHive::builder().concurrent_exchanges(usize::MAX).start().await.unwrap();
+
     hive.shutdown().await;
 }

@@ -6,7 +6,9 @@ use crate::ledger::record::Missing;
 use crate::ledger::{AttemptId, Entry, NodeId, Record, Sealed, Slot, Status};
 use crate::model::Timestamp;
 
-/// The longest wait a `not_before` can mean. A longer one was written before the clock jumped back.
+/// The longest wait a `not_before` can mean, unless the access token lives for longer: after an unknown
+/// outcome a strict provider is left alone for half of what is left. A longer wait was written before the
+/// clock jumped back.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// A node asks to redeem the refresh token of one generation.
@@ -178,5 +180,7 @@ fn refusal(record: &Record, now: Timestamp, request: &Begin) -> Option<BeginRepl
 }
 
 fn waiting(record: &Record, now: Timestamp) -> Option<Timestamp> {
-    record.not_before.filter(|&until| until > now && until < now + LONGEST_WAIT)
+    let lifetime = record.expires.map_or(Duration::ZERO, |at| at.since(record.received));
+    let longest = LONGEST_WAIT.max(lifetime);
+    record.not_before.filter(|&until| until > now && until < now + longest)
 }

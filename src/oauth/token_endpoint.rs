@@ -16,6 +16,12 @@ use crate::oauth::{
     ClientAuth, HttpClient, Provider, RawAnswer, RequestError, ScopeSeparator, TokenAnswer,
 };
 
+/// This much of a secret, in characters, is looked for in what a provider says.
+const SECRET_BEGINNING: usize = 16;
+
+/// Anything shorter is no secret, and stands in ordinary words by chance.
+const SHORTEST_SECRET: usize = 5;
+
 /// Tokens, and the moment their lifetimes count from.
 #[derive(Clone)]
 pub struct Granted {
@@ -45,7 +51,10 @@ pub async fn exchange_code(
     code: &Secret,
     verifier: &Secret,
 ) -> Result<Granted, RequestError> {
-    redeem(http, provider, prepare_exchange(provider, code, verifier)?).await
+    let request = prepare_exchange(provider, code, verifier)?;
+    redeem(http, provider, request)
+        .await
+        .map_err(|error| withhold(error, provider, &[code, verifier]))
 }
 
 /// Redeems a refresh token (RFC 6749 §6), without a `scope`: what was granted stays granted.
@@ -58,7 +67,10 @@ pub async fn refresh(
     provider: &Provider,
     refresh_token: &Secret,
 ) -> Result<Granted, RequestError> {
-    redeem(http, provider, prepare_refresh(provider, refresh_token)?).await
+    let request = prepare_refresh(provider, refresh_token)?;
+    redeem(http, provider, request)
+        .await
+        .map_err(|error| withhold(error, provider, &[refresh_token]))
 }
 
 async fn redeem(
@@ -83,6 +95,31 @@ async fn redeem(
 
 fn read_answer(raw: &RawAnswer, separator: ScopeSeparator) -> Result<TokenAnswer, RequestError> {
     answer::read(raw, separator)
+}
+
+/// Takes a provider's own words out of an error that repeats what it was sent: they are logged, shown, and
+/// kept in the open.
+fn withhold(error: RequestError, provider: &Provider, sent: &[&Secret]) -> RequestError {
+    let secrets = sent.iter().copied().chain(provider.client_secret());
+    // The words may have been cut short, so that the beginning of a secret counts as well.
+    let beginnings: Vec<String> = secrets
+        .map(|secret| secret.expose().chars().take(SECRET_BEGINNING).collect())
+        .filter(|beginning: &String| beginning.len() >= SHORTEST_SECRET)
+        .collect();
+    let repeats = |text: &str| beginnings.iter().any(|beginning| text.contains(beginning.as_str()));
+    let code = |error: String| {
+        if repeats(&error) { "an error that repeats a secret".to_owned() } else { error }
+    };
+    let words = |description: Option<String>| description.filter(|text| !repeats(text));
+    match error {
+        RequestError::Rejected { error, description } => {
+            RequestError::Rejected { error: code(error), description: words(description) }
+        }
+        RequestError::Misconfigured { error, description } => {
+            RequestError::Misconfigured { error: code(error), description: words(description) }
+        }
+        other => other,
+    }
 }
 
 type Client =

@@ -1,6 +1,6 @@
 //! Sessions in memory: for tests, and for servers that can do without surviving a restart.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub struct MemoryStore {
 struct Inner {
     entries: HashMap<SessionKey, Entry>,
     due: BTreeSet<(Timestamp, SessionKey)>,
+    /// When tombstones may go. Every one is kept for the same time, so that the first is the oldest.
+    graves: VecDeque<(Timestamp, SessionKey)>,
     logins: HashMap<String, LoginEntry>,
     logins_since_sweep: usize,
 }
@@ -57,11 +59,16 @@ impl MemoryStore {
         let now = self.clock.now();
         let mut entry = inner.entries.remove(key).unwrap_or_default();
         let due_before = entry.due;
+        let was_buried = entry.tombstone.is_some();
         let reply = decide(&mut entry, now);
         inner.reindex(key, due_before, entry.due);
+        if let Some(stone) = entry.tombstone.as_ref().filter(|_| !was_buried) {
+            inner.graves.push_back((stone.until, key.clone()));
+        }
         if !entry.is_empty() {
             inner.entries.insert(key.clone(), entry);
         }
+        inner.forget_graves(now);
         At { now, reply }
     }
 }
@@ -73,6 +80,26 @@ impl Default for MemoryStore {
 }
 
 impl Inner {
+    /// Forgets a few tombstones whose time has come: more than one operation can leave behind.
+    fn forget_graves(&mut self, now: Timestamp) {
+        for _ in 0..2 {
+            if self.graves.front().is_none_or(|(until, _)| *until > now) {
+                return;
+            }
+            let Some((_, key)) = self.graves.pop_front() else {
+                return;
+            };
+            let Some(entry) = self.entries.get_mut(&key) else {
+                continue;
+            };
+            // The session may have come back, and gone again since.
+            entry.tombstone.take_if(|stone| stone.until <= now);
+            if entry.is_empty() {
+                self.entries.remove(&key);
+            }
+        }
+    }
+
     fn reindex(&mut self, key: &SessionKey, before: Option<Timestamp>, after: Option<Timestamp>) {
         if before == after {
             return;
@@ -192,5 +219,37 @@ impl SessionStore for MemoryStore {
     async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
         let now = self.clock.now();
         Ok(take_login(self.lock().logins.get_mut(digest), now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::MemoryStore;
+    use crate::ledger::samples::put_request;
+    use crate::model::{ManualClock, SessionKey, Timestamp};
+    use crate::store::SessionStore;
+
+    #[tokio::test]
+    async fn deleted_sessions_are_forgotten_in_the_end() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(0)));
+        let store = MemoryStore::with_clock(clock.clone());
+        for number in 0..100 {
+            let key = SessionKey::new("t", format!("s{number}")).unwrap();
+            store.put(&key, put_request(1, "login")).await.unwrap();
+            store.delete(&key).await.unwrap();
+        }
+        let back = SessionKey::new("t", "s7").unwrap();
+        store.put(&back, put_request(3, "again")).await.unwrap();
+
+        clock.advance(Duration::from_secs(8 * 24 * 3600));
+        for _ in 0..100 {
+            store.set_profile(&back, 3, crate::ledger::Sealed::new(*b"p")).await.unwrap();
+        }
+
+        assert_eq!(store.lock().entries.len(), 1);
+        assert!(store.load(&back).await.unwrap().reply.record.is_some());
     }
 }

@@ -26,7 +26,7 @@ pub(crate) use self::login::PendingLogin;
 pub use self::memory::MemoryStore;
 pub use self::sealed::SealedStoreError;
 pub(crate) use self::sealed::{
-    Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStore, Session, Spans,
+    Begun, Exchanged, Offered, Opened, PlainTokens, Redeem, SealedStore, Session, Spans,
 };
 
 use crate::ledger::{

@@ -98,6 +98,29 @@ pub enum SealedStoreError {
     /// What was sealed is not what this version writes.
     #[error("sealed content is not readable by this version of tokenhive")]
     Content,
+    /// The session moved on after the store had been asked to keep new tokens and had not said whether it
+    /// did: to store them again could bring back what was redeemed since.
+    #[error("the session changed while its new tokens were being stored; look at it again")]
+    Overtaken,
+}
+
+/// The tokens of one new grant as the store was asked to keep them; it may have done so without saying.
+#[derive(Default)]
+pub(crate) struct Offered {
+    /// Under which generations, sealed how.
+    unanswered: Vec<(u64, Sealed)>,
+    /// It said so.
+    stored: bool,
+}
+
+impl Offered {
+    fn is(&self, record: &Record) -> bool {
+        self.unanswered.iter().any(|(_, access)| *access == record.access)
+    }
+
+    fn may_precede(&self, record: &Record) -> bool {
+        self.unanswered.iter().any(|(generation, _)| *generation <= record.generation)
+    }
 }
 
 type Outcome<T> = Result<T, SealedStoreError>;
@@ -162,24 +185,35 @@ impl SealedStore {
         Ok(self.within(self.inner.fail(key, request)).await?)
     }
 
-    /// Stores the tokens of a new grant, sealing anew if the session moves meanwhile; `None` if the
-    /// session was deleted right after.
+    /// Stores the tokens of a new grant, sealing anew if the session moves meanwhile. After an error call it
+    /// again with the same `offered`: tokens that were stored, and redeemed since, are not stored twice.
     pub(crate) async fn put(
         &self,
         key: &SessionKey,
         provider: &ProviderId,
         tokens: &PlainTokens,
-    ) -> Outcome<Option<Session>> {
+        offered: &mut Offered,
+    ) -> Outcome<Session> {
         loop {
-            let entry = self.within(self.inner.load(key)).await?.reply;
+            let At { now, reply: entry } = self.within(self.inner.load(key)).await?;
             let generation = entry.next_put_generation();
+            match entry.record {
+                Some(record) if offered.stored || offered.is(&record) => {
+                    return self.open_session(key, record, now);
+                }
+                Some(record) if offered.may_precede(&record) => {
+                    return Err(SealedStoreError::Overtaken);
+                }
+                // Deleted since: not to be brought back.
+                None if offered.stored => return Err(SealedStoreError::Overtaken),
+                _ => {}
+            }
             let sealed = self.seal_tokens(key, generation, tokens);
+            offered.unanswered.push((generation, sealed.access.clone()));
             let put = Put { generation, provider: provider.clone(), tokens: sealed };
-            if let PutReply::Stored { .. } = self.within(self.inner.put(key, put)).await?.reply {
-                return Ok(match self.load(key).await?.reply {
-                    Opened::Live(session) => Some(*session),
-                    Opened::Absent => None,
-                });
+            match self.within(self.inner.put(key, put)).await?.reply {
+                PutReply::Stored { .. } => offered.stored = true,
+                PutReply::Conflict { .. } => drop(offered.unanswered.pop()),
             }
         }
     }
@@ -336,7 +370,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::{Opened, PlainTokens, SealedStore, SealedStoreError, Spans};
+    use super::{Offered, Opened, PlainTokens, SealedStore, SealedStoreError, Spans};
     use crate::ledger::{NewTokens, Put};
     use crate::model::{OAuthToken, ProviderId, SessionKey};
     use crate::sealing::{Keyring, SealError};
@@ -351,7 +385,8 @@ mod tests {
         let token = OAuthToken::from_json(r#"{"access_token":"a","refresh_token":"r"}"#).unwrap();
         let extra = serde_json::Map::new();
         let tokens = PlainTokens { token, extra, spans: Spans::default() };
-        let first = store.put(&key, &provider, &tokens).await.unwrap().unwrap().record;
+        let mut offered = Offered::default();
+        let first = store.put(&key, &provider, &tokens, &mut offered).await.unwrap().record;
 
         let tokens = NewTokens {
             access: first.access,

@@ -57,7 +57,7 @@ impl Backoff {
     /// The wait after the `failures`-th failure in a row.
     pub fn wait(&self, failures: u32, chance: Chance) -> Duration {
         let doubled = self.floor.saturating_mul(1_u32.checked_shl(failures).unwrap_or(u32::MAX));
-        chance.span(self.floor, doubled.clamp(self.floor, self.ceiling))
+        chance.span(self.floor, doubled.min(self.ceiling))
     }
 }
 
@@ -79,6 +79,13 @@ mod tests {
             assert!(backoff.wait(failures, longest) <= Duration::from_secs(300));
             assert!(backoff.wait(failures, longest) > Duration::from_secs(299));
         }
+    }
+
+    #[test]
+    fn a_floor_above_the_ceiling_is_no_reason_to_panic() {
+        let backoff = Backoff { floor: Duration::from_secs(9), ceiling: Duration::from_secs(1) };
+
+        assert_eq!(backoff.wait(3, Chance::fixed(0.5)), Duration::from_secs(9));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(crate) enum Health {
 impl Gate {
     pub(crate) fn new(options: GateOptions) -> Self {
         Self {
-            permits: Arc::new(Semaphore::new(options.concurrency.max(1))),
+            permits: Arc::new(Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             breaker: Mutex::new(Breaker::default()),
         }
     }

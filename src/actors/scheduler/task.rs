@@ -13,7 +13,8 @@ use crate::actors::scheduler::{Command, SchedulerOptions};
 use crate::actors::session::RefreshDue;
 use crate::actors::supervisor::Supervisor;
 use crate::ledger::Claim;
-use crate::model::SessionKey;
+use crate::model::{SessionKey, Timestamp};
+use crate::store::At;
 
 /// Sessions claimed at a time.
 const CLAIM: usize = 1024;
@@ -31,7 +32,7 @@ pub(crate) async fn run(
 ) {
     let closing = supervisor.shared().closing.clone();
     let mut scheduler = Scheduler {
-        limits: Arc::new(Semaphore::new(options.concurrency.max(1))),
+        limits: Arc::new(Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
         queue: DueQueue::default(),
         ready: VecDeque::new(),
         supervisor,
@@ -79,7 +80,7 @@ impl Scheduler {
             limit: CLAIM,
             visibility: self.options.visibility,
         };
-        match self.supervisor.shared().store.claim(request).await {
+        match self.ask_store(request).await {
             Ok(claimed) => {
                 let full = claimed.reply.len() >= CLAIM;
                 for (key, due) in claimed.reply {
@@ -88,7 +89,7 @@ impl Scheduler {
                 if full { Duration::ZERO } else { self.options.poll_every }
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot read which sessions are due: {error}");
+                tracing::warn!("cannot read which sessions are due: {error}");
                 Duration::from_secs(1).min(self.options.poll_every)
             }
         }
@@ -110,6 +111,14 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    /// In a task of its own: a store that panics must not end the scheduler, which nothing would replace.
+    async fn ask_store(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, String> {
+        let shared = Arc::clone(self.supervisor.shared());
+        let asked = tokio::spawn(async move { shared.store.claim(request).await });
+        let answer = asked.await.map_err(|_| "the store panicked".to_owned())?;
+        answer.map_err(|error| error.to_string())
     }
 
     fn dispatch(&mut self, permit: OwnedSemaphorePermit) {

@@ -167,7 +167,7 @@ async fn let_rest(
     entry: &ProviderEntry,
     known: Known,
 ) -> ExchangeOutcome {
-    let age = shared.clock.boot().since(known.received);
+    let age = known.age(shared.clock.boot());
     let keep_alive = entry.provider.refresh_token_idle().map(timing::keep_alive_in);
     let due_in = keep_alive.map(|span| span.saturating_sub(age));
     if due_in == Some(Duration::ZERO) {

@@ -19,8 +19,10 @@ pub(crate) struct Known {
     pub(crate) lifetime: Option<Duration>,
     /// Whether its tokens came by a refresh, and not by a login or restore.
     pub(crate) by_exchange: bool,
-    /// When it was received.
-    pub(crate) received: BootTime,
+    /// When this was learned.
+    pub(crate) learned: BootTime,
+    /// How old its tokens were then: they may be older than this machine's uptime.
+    pub(crate) age_then: Duration,
     /// Failed exchanges since the last success.
     pub(crate) failures: u32,
     /// No exchange before then.
@@ -93,7 +95,8 @@ impl Known {
             health,
             lifetime,
             by_exchange: record.committed_attempt.is_some(),
-            received: boot - session.now.since(record.received),
+            learned: boot,
+            age_then: session.now.since(record.received),
             failures: record.failures,
             not_before,
             trouble: noted.map(|note| Box::new(outcome::noted(note))),
@@ -127,7 +130,8 @@ impl Known {
             health: if refreshable { Condition::Refreshable } else { Condition::Fixed },
             lifetime,
             by_exchange: true,
-            received: boot,
+            learned: boot,
+            age_then: Duration::ZERO,
             failures: 0,
             not_before: None,
             trouble: None,
@@ -149,6 +153,11 @@ impl Known {
     pub(crate) fn is_due(&self, now: BootTime, policy: &RefreshPolicy) -> bool {
         let waits = matches!(self.health, Condition::Suspect { .. });
         waits || self.lifetime.is_some_and(|life| self.remaining(now) <= policy.fresh_margin(life))
+    }
+
+    /// How long ago its tokens were received.
+    pub(crate) fn age(&self, now: BootTime) -> Duration {
+        self.age_then.saturating_add(now.since(self.learned))
     }
 
     /// How long the access token still lives.

@@ -48,6 +48,10 @@ pub(crate) fn store_failure(error: &SealedStoreError) -> TokenError {
             let reason = Unavailable::Store { detail: inner.to_string() };
             TokenError::unavailable(reason, Some(Duration::from_secs(1)))
         }
+        SealedStoreError::Overtaken => {
+            let reason = Unavailable::Store { detail: error.to_string() };
+            TokenError::unavailable(reason, Some(Duration::from_secs(1)))
+        }
         SealedStoreError::Seal(_) | SealedStoreError::Content => {
             TokenError::misconfigured(Misconfigured::Sealed { detail: error.to_string() })
         }

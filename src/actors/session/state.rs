@@ -261,8 +261,9 @@ impl State {
 /// A provider that gives tokens that are over when they arrive is asked once a second, not at every
 /// read.
 fn useless_until(known: &Known, now: BootTime) -> Option<BootTime> {
-    let again = known.received + LEAST_INTERVAL;
-    (known.by_exchange && !known.snapshot.is_valid(now) && now < again).then_some(again)
+    let left = LEAST_INTERVAL.saturating_sub(known.age(now));
+    let useless = known.by_exchange && !known.snapshot.is_valid(now) && !left.is_zero();
+    useless.then(|| now + left)
 }
 
 fn satisfies(known: &Known, now: BootTime, want: &Want, baseline: Option<u64>) -> bool {

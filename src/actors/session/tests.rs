@@ -8,10 +8,13 @@ use crate::actors::session::known::Condition;
 use crate::actors::session::messages::{Freshness, Want};
 use crate::actors::session::outcome::{ExchangeOutcome, LoadOutcome};
 use crate::actors::session::state::{Reason, State, Step, Work};
+use crate::ledger::samples::{DAY, put_request};
+use crate::ledger::{Entry, put};
 use crate::model::{
     BootTime, Misconfigured, NeedsLogin, OAuthToken, ProviderId, Secret, Snapshot, Standing,
-    TokenError, Unavailable,
+    Timestamp, TokenError, Unavailable,
 };
+use crate::store::Session;
 use crate::timing::RefreshPolicy;
 
 const LIFETIME: Duration = Duration::from_secs(1000);
@@ -43,7 +46,8 @@ fn known(version: u64) -> Box<Known> {
         health: Condition::Refreshable,
         lifetime: Some(LIFETIME),
         by_exchange: true,
-        received: at(0),
+        learned: at(0),
+        age_then: Duration::ZERO,
         failures: 0,
         not_before: None,
         last_read: None,
@@ -204,11 +208,11 @@ fn a_rejection_is_no_newer_token() {
 
 #[test]
 fn a_provider_whose_tokens_are_over_on_arrival_is_not_stormed() {
-    let state = knowing(Box::new(Known { received: at(1000), ..*known(2) }));
+    let state = knowing(Box::new(Known { learned: at(1000), ..*known(2) }));
 
     assert!(matches!(get(&state, 1000), Step::Refuse(TokenError::Unavailable { .. })));
     assert!(matches!(get(&state, 1001), Step::AwaitAfter(Work::Exchange(_))));
-    let restored = Known { received: at(1000), by_exchange: false, ..*known(2) };
+    let restored = Known { learned: at(1000), by_exchange: false, ..*known(2) };
     assert!(matches!(get(&knowing(Box::new(restored)), 1000), Step::AwaitAfter(_)));
 }
 
@@ -251,4 +255,27 @@ fn an_older_read_never_replaces_what_is_known() {
     state.loaded(LoadOutcome::Known(known(2)));
 
     assert_eq!(state.version(), Some(3));
+}
+
+#[test]
+fn a_record_older_than_this_machines_uptime_is_as_old_as_it_is() {
+    let mut entry = Entry::default();
+    put(&mut entry, Timestamp::from_millis(0), &put_request(1, "login"));
+    let token = (*known(1).snapshot).access_token().clone();
+    let token = OAuthToken {
+        access_token: token,
+        scope: None,
+        token_type: None,
+        expires_in: None,
+        expires_at: None,
+        refresh_token: None,
+    };
+    let now = Timestamp::from_millis(0) + 10 * DAY;
+    let session = Session { token, record: entry.record.unwrap(), now };
+    let shortly_after_boot = BootTime::from_nanos(1_000_000_000);
+
+    let known = Known::of(&session, shortly_after_boot, &RefreshPolicy::default());
+
+    assert_eq!(known.age(shortly_after_boot), 10 * DAY);
+    assert_eq!(known.age(shortly_after_boot + DAY), 11 * DAY);
 }

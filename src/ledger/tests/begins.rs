@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use crate::ledger::samples::{
-    DAY, MINUTE, begin_request, commit_request, due_request, takeover_request,
+    DAY, MINUTE, begin_request, commit_request, due_request, fail_request, put_request,
+    takeover_request,
 };
 use crate::ledger::tests::{
     NOW, granted, holder, logged_in, record, record_mut, refresh, slot, two_exchanges,
 };
-use crate::ledger::{AttemptId, Begin, BeginReply, Entry, Status, begin, commit, delete};
+use crate::ledger::{
+    AttemptId, Begin, BeginReply, Entry, Fail, FailKind, Status, Urgency, begin, commit, delete,
+    fail, put,
+};
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -194,4 +198,21 @@ fn sequences_count_over_all_generations() {
     let grant = granted(&mut entry, NOW, &begin_request(3, 3));
 
     assert_eq!((grant.sequence, grant.tries), (3, 1));
+}
+
+#[test]
+fn a_wait_of_days_holds_for_a_token_that_lives_for_weeks() {
+    let mut entry = Entry::default();
+    let mut login = put_request(1, "login");
+    login.tokens.expires_in = Some(10 * DAY);
+    put(&mut entry, NOW, &login);
+    granted(&mut entry, NOW, &begin_request(1, 1));
+    let in_doubt = Fail { delay: 5 * DAY, ..fail_request(1, 1, FailKind::InDoubt) };
+    fail(&mut entry, NOW, &in_doubt);
+    let wanted = Begin { urgency: Urgency::Wanted, ..begin_request(2, 1) };
+
+    let reply = begin(&mut entry, NOW + MINUTE, &wanted);
+
+    assert_eq!(reply, BeginReply::Backoff { until: NOW + 5 * DAY });
+    assert_eq!(granted(&mut entry, NOW + 5 * DAY, &wanted).tries, 2);
 }

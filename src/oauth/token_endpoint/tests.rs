@@ -188,3 +188,22 @@ async fn a_refused_connection_is_known_not_to_have_sent_anything() {
 
     assert!(matches!(error, RequestError::NotSent { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_provider_that_repeats_the_secret_it_refuses_is_not_repeated() {
+    for body in [
+        r#"{"error":"invalid_grant","error_description":"token r+1/= is unknown"}"#,
+        r#"{"error":"no such token r+1/="}"#,
+        r#"{"error":{"code":"bad","message":"r+1/="}}"#,
+    ] {
+        let server = ScriptedServer::start(vec![Step::json("400 Bad Request", &[], body)]).await;
+
+        let error = refresh_with(&provider(&server)).await.err().unwrap();
+
+        assert!(!format!("{error:?}").contains("r+1"), "{error:?}");
+        assert!(matches!(
+            error,
+            RequestError::Rejected { .. } | RequestError::Misconfigured { .. }
+        ));
+    }
+}
