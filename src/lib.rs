@@ -69,8 +69,8 @@ pub mod cli;
 
 pub use self::hive::{
     AuthorizationService, BuildError, FetchedUser, HiveBuilder, LoggedIn, Login, LoginError,
-    LoginFault, LoginRequest, RestoreError, RestoreOptions, Restored, ServiceOptions, SessionInfo,
-    SessionState, TokenHive, TokenRequest,
+    LoginFault, LoginRequest, Origin, RestoreError, RestoreOptions, Restored, ServiceOptions,
+    SessionInfo, SessionState, TokenHive, TokenRequest,
 };
 pub use self::model::{
     Group, Misconfigured, NeedsLogin, OAuthToken, ProviderId, ReuseClass, Scope, Secret,

@@ -11,8 +11,8 @@ use support::{HOUR, World, bounded, eager, key, provider, saved, strict, visit};
 use tokenhive::model::{NeedsLogin, SavedTokenError, TokenError};
 use tokenhive::simulator::SimulatorOptions;
 use tokenhive::{
-    LoginError, LoginFault, OAuthToken, RestoreError, RestoreOptions, ServiceOptions, SessionState,
-    TokenHive,
+    LoginError, LoginFault, OAuthToken, Origin, RestoreError, RestoreOptions, Restored,
+    ServiceOptions, SessionState, TokenHive,
 };
 
 async fn restore(world: &World, session: &str, text: &str) -> Result<u64, RestoreError> {
@@ -245,4 +245,34 @@ async fn a_saved_token_of_a_slow_provider_is_stored_before_it_is_refreshed() {
         world.finish().await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_old_text_of_a_live_session_is_not_presented_again() {
+    bounded(async {
+        let world = World::with(strict(HOUR), |b| b).await;
+        let minted = world.simulator.mint(1, HOUR).remove(0);
+        let (text, ann) = (saved(&minted, -5), key("ann"));
+        let first = restored(&world, &text).await;
+        assert_eq!(first.origin, Origin::Saved);
+        let later = world.hive.refresh(&ann).await.unwrap();
+
+        let again = restored(&world, &text).await;
+        let newest = world.hive.saved_token(&ann).await.unwrap().to_json();
+        let once_more = restored(&world, &newest).await;
+
+        assert_eq!((again.origin, once_more.origin), (Origin::Live, Origin::Live));
+        assert_eq!(once_more.token.version(), later.version());
+        assert_eq!(world.refreshes(), 2, "one to restore, one that was asked for");
+        world.assert_no_reuse();
+
+        let other = world.simulator.mint(1, HOUR).remove(0);
+        assert_eq!(restored(&world, &saved(&other, 3600)).await.origin, Origin::Saved);
+        world.finish().await;
+    })
+    .await;
+}
+
+async fn restored(world: &World, text: &str) -> Restored {
+    world.hive.restore(&key("ann"), "sim", text, RestoreOptions::default()).await.unwrap()
 }

@@ -241,7 +241,7 @@ impl Finish {
         let lifetimes = Lifetimes::of_answer(&answer, &token, provider, (now, elapsed));
         let access_token = token.access_token.clone();
         let spans = spans(lifetimes, &shared.options.policy, &self.pending.key, 0);
-        let tokens = PlainTokens { token, extra: answer.members(), spans };
+        let tokens = PlainTokens { token, before: None, extra: answer.members(), spans };
         let known = store(&self.supervisor, &self.pending.key, provider.id(), &tokens).await?;
         let (user, user_error) = self.profile(&access_token, &known).await;
         Ok(LoggedIn { key: self.pending.key.clone(), token: known.snapshot, user, user_error })

@@ -19,5 +19,5 @@ pub use self::error::{LoginError, LoginFault, RestoreError};
 pub use self::login::{LoggedIn, Login, LoginRequest};
 pub use self::profile::FetchedUser;
 pub use self::request::TokenRequest;
-pub use self::restore::{RestoreOptions, Restored};
+pub use self::restore::{Origin, RestoreOptions, Restored};
 pub use self::token_hive::TokenHive;

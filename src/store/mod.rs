@@ -10,6 +10,7 @@ pub mod contract;
 mod error;
 #[cfg(feature = "file")]
 mod file;
+mod lineage;
 mod login;
 mod memory;
 mod sealed;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 pub use self::error::StoreError;
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
+pub(crate) use self::lineage::Lineage;
 pub(crate) use self::login::PendingLogin;
 pub use self::memory::MemoryStore;
 pub use self::sealed::SealedStoreError;

@@ -19,7 +19,7 @@ use crate::ledger::{
 };
 use crate::model::{OAuthToken, ProviderId, Secret, SessionKey, Timestamp, User};
 use crate::sealing::{Field, Keyring, Label, SealError};
-use crate::store::{At, PendingLogin, SessionStore, StoreError};
+use crate::store::{At, Lineage, PendingLogin, SessionStore, StoreError};
 
 /// Seals, opens, and holds every call to a deadline.
 pub(crate) struct SealedStore {
@@ -50,7 +50,7 @@ pub(crate) struct Redeem {
     pub(crate) base: u64,
     pub(crate) sequence: u64,
     pub(crate) tries: u32,
-    pub(crate) refresh: Secret,
+    pub(crate) refresh: Lineage,
     pub(crate) previous: OAuthToken,
 }
 
@@ -72,6 +72,8 @@ pub(crate) struct Spans {
 /// Tokens on their way into the store.
 pub(crate) struct PlainTokens {
     pub(crate) token: OAuthToken,
+    /// The refresh token before the token's own; `None` for a new grant.
+    pub(crate) before: Option<Lineage>,
     /// Further members of the answer, the id token among them.
     pub(crate) extra: Map<String, Value>,
     pub(crate) spans: Spans,
@@ -267,7 +269,20 @@ impl SealedStore {
         let Some(sealed) = &record.refresh else {
             return Ok(None);
         };
-        self.open_text(Label::of(key, Field::Refresh), sealed, record.generation).map(Some)
+        self.open_lineage(key, sealed, record.generation).map(|lineage| Some(lineage.token))
+    }
+
+    /// True if the session's refresh token is `token`, or came of it.
+    pub(crate) fn descends_from(
+        &self,
+        key: &SessionKey,
+        record: &Record,
+        token: &Secret,
+    ) -> Outcome<bool> {
+        let Some(sealed) = &record.refresh else {
+            return Ok(false);
+        };
+        Ok(self.open_lineage(key, sealed, record.generation)?.knows(token))
     }
 
     pub(crate) async fn put_login(
@@ -316,27 +331,32 @@ impl SealedStore {
     }
 
     fn open_grant(&self, key: &SessionKey, grant: Grant) -> Outcome<Redeem> {
-        let refresh = self.open_text(Label::of(key, Field::Refresh), &grant.refresh, grant.base)?;
+        let refresh = self.open_lineage(key, &grant.refresh, grant.base)?;
         let mut previous = self.open_access(key, &grant.access, grant.base)?;
-        previous.refresh_token = Some(refresh.clone());
+        previous.refresh_token = Some(refresh.token.clone());
         let Grant { base, sequence, tries, .. } = grant;
         Ok(Redeem { base, sequence, tries, refresh, previous })
     }
 
     fn open_access(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<OAuthToken> {
-        let text = self.open_text(Label::of(key, Field::Access), sealed, at)?;
-        OAuthToken::from_own_json(text.expose()).map_err(|_| SealedStoreError::Content)
+        let plain = self.open_blob(Label::of(key, Field::Access), sealed, at)?;
+        let text = std::str::from_utf8(&plain).map_err(|_| SealedStoreError::Content)?;
+        OAuthToken::from_own_json(text).map_err(|_| SealedStoreError::Content)
+    }
+
+    fn open_lineage(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<Lineage> {
+        let plain = self.open_blob(Label::of(key, Field::Refresh), sealed, at)?;
+        Lineage::from_plain(&plain).ok_or(SealedStoreError::Content)
     }
 
     /// Opens a blob of a record at generation `at`. An older blob in its place is refused: it was put
     /// there by somebody else. Where a spare was promoted, the last one's tokens stand for the new one.
-    fn open_text(&self, label: Label<'_>, sealed: &Sealed, at: u64) -> Outcome<Secret> {
+    fn open_blob(&self, label: Label<'_>, sealed: &Sealed, at: u64) -> Outcome<Zeroizing<Vec<u8>>> {
         let (generation, plain) = self.keyring.open(label, sealed.as_bytes())?;
         if generation > at || generation + 1 < at {
             return Err(SealError::Broken.into());
         }
-        let text = std::str::from_utf8(&plain).map_err(|_| SealedStoreError::Content)?;
-        Ok(Secret::from(text))
+        Ok(plain)
     }
 
     fn seal_tokens(&self, key: &SessionKey, generation: u64, tokens: &PlainTokens) -> NewTokens {
@@ -351,12 +371,19 @@ impl SealedStore {
             .flatten();
         NewTokens {
             access: seal(Field::Access, access.as_bytes()),
-            refresh: refresh.map(|token| seal(Field::Refresh, token.expose().as_bytes())),
+            refresh: refresh.map(|token| seal(Field::Refresh, &lineage(tokens, token).to_plain())),
             extra: extra.map(|plain| seal(Field::Extra, &plain)),
             expires_in: tokens.spans.expires_in,
             refresh_expires_in: tokens.spans.refresh_expires_in,
             due_in: tokens.spans.due_in,
         }
+    }
+}
+
+fn lineage(tokens: &PlainTokens, token: Secret) -> Lineage {
+    match &tokens.before {
+        Some(before) => before.clone().followed_by(token),
+        None => Lineage::first(token),
     }
 }
 
@@ -384,7 +411,7 @@ mod tests {
         let provider = ProviderId::new("p").unwrap();
         let token = OAuthToken::from_json(r#"{"access_token":"a","refresh_token":"r"}"#).unwrap();
         let extra = serde_json::Map::new();
-        let tokens = PlainTokens { token, extra, spans: Spans::default() };
+        let tokens = PlainTokens { token, before: None, extra, spans: Spans::default() };
         let mut offered = Offered::default();
         let first = store.put(&key, &provider, &tokens, &mut offered).await.unwrap().record;
 

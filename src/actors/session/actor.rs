@@ -6,12 +6,12 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use crate::actors::scheduler::RefreshLimits;
-use crate::actors::session::exchange;
 use crate::actors::session::messages::{
     Exchanged, Freshness, GetToken, Loaded, Passivate, Present, RefreshDue, TokenReply, Want,
 };
 use crate::actors::session::outcome::LoadOutcome;
 use crate::actors::session::state::{Reason, State, Step, Work};
+use crate::actors::session::{exchange, work};
 use crate::actors::shared::Shared;
 use crate::actors::supervisor::Supervisor;
 use crate::actors::task_kind::TaskKind;
@@ -65,14 +65,14 @@ impl SessionActor {
         match work {
             Work::Load => shared.spawn(TaskKind::Load, async move {
                 let _rescue = Rescue::of(&supervisor, &key);
-                let outcome = exchange::load(supervisor.shared(), &key).await;
+                let outcome = work::load(supervisor.shared(), &key).await;
                 supervisor.tell(&key, Loaded(outcome));
             }),
             Work::Resolve => {
                 let known = self.state.known().cloned();
                 shared.spawn(TaskKind::Load, async move {
                     let _rescue = Rescue::of(&supervisor, &key);
-                    let outcome = exchange::resolve(supervisor.shared(), &key, known).await;
+                    let outcome = work::resolve(supervisor.shared(), &key, known).await;
                     supervisor.tell(&key, Loaded(outcome));
                 });
             }
@@ -80,7 +80,7 @@ impl SessionActor {
                 let known = self.state.known().cloned();
                 shared.spawn(TaskKind::Exchange, async move {
                     let _rescue = Rescue::of(&supervisor, &key);
-                    let outcome = exchange::run(supervisor.shared(), &key, known, reason).await;
+                    let outcome = work::run(supervisor.shared(), &key, known, reason).await;
                     supervisor.tell(&key, Exchanged(outcome));
                 });
             }
@@ -245,6 +245,11 @@ impl Handler<Present> for SessionActor {
     type Result = ();
 
     fn handle(&mut self, message: Present, _: &mut Self::Context) {
+        // A read that was under way may have taken away what the login just published, or the other way.
+        match &message.0 {
+            Some(known) => self.shared().registry.publish(&self.key, &known.snapshot),
+            None => self.shared().registry.retract(&self.key, 0),
+        }
         self.state.replaced(message.0);
         self.settle_waiters(None);
     }

@@ -1,24 +1,22 @@
-//! One exchange from beginning to end, on the host runtime. A caller that gives up never cancels it.
+//! One exchange from leave to outcome, on the host runtime. A caller that gives up never cancels it.
 
 use std::time::Duration;
 
 use crate::actors::gate::{Health, Permit};
 use crate::actors::lifetimes::{Lifetimes, spans};
 use crate::actors::session::Known;
-use crate::actors::session::known::{Committed, Condition};
-use crate::actors::session::outcome::{self, ExchangeOutcome, LoadOutcome, store_failure};
+use crate::actors::session::known::Committed;
+use crate::actors::session::outcome::{self, ExchangeOutcome, store_failure};
 use crate::actors::session::state::Reason;
+use crate::actors::session::work::publish;
 use crate::actors::shared::{ProviderEntry, Shared};
 use crate::ledger::{
-    AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Settled,
-    Urgency,
+    AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Urgency,
 };
-use crate::model::{BootTime, ReuseClass, SessionKey, Timestamp, TokenError, Unavailable};
+use crate::model::{BootTime, SessionKey, Timestamp, TokenError, Unavailable};
 use crate::oauth::{self, Granted, RequestError};
-use crate::store::{
-    At, Begun, Exchanged, Opened, PlainTokens, Redeem, SealedStoreError, Session, StoreError,
-};
-use crate::timing::{self, Activity, Backoff, Chance};
+use crate::store::{At, Begun, Exchanged, PlainTokens, Redeem, SealedStoreError, StoreError};
+use crate::timing::{self, Backoff, Chance};
 
 /// The wait before asking again where another exchange holds the slot.
 const BUSY_POLL: Duration = Duration::from_millis(500);
@@ -33,190 +31,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 const STORE_RETRY: Backoff =
     Backoff { floor: Duration::from_millis(50), ceiling: Duration::from_secs(2) };
 
-/// Reads the record and publishes what it says.
-pub(crate) async fn load(shared: &Shared, key: &SessionKey) -> LoadOutcome {
-    match shared.store.load(key).await {
-        Ok(At { reply: Opened::Live(session), .. }) => {
-            LoadOutcome::Known(Box::new(publish(shared, key, &session)))
-        }
-        Ok(At { reply: Opened::Absent, .. }) => {
-            shared.registry.retract(key, 0);
-            LoadOutcome::Absent
-        }
-        Err(error) => LoadOutcome::Failed(store_failure(&error)),
-    }
-}
-
-fn publish(shared: &Shared, key: &SessionKey, session: &Session) -> Known {
-    let known = Known::of(session, shared.clock.boot(), &shared.options.policy)
-        .with_abandoned(session, &shared.node);
-    shared.registry.publish(key, &known.snapshot);
-    known
-}
-
-/// Reports an exchange that a former run of this node left open, then reads again. That run is over,
-/// so no answer to it can come any more; whether the provider acted on it nobody knows.
-pub(crate) async fn resolve(
-    shared: &Shared,
-    key: &SessionKey,
-    known: Option<Known>,
-) -> LoadOutcome {
-    if let Some(known) = known
-        && let Some(abandoned) = &known.abandoned
-    {
-        let class = class_of(shared, &known);
-        let now = shared.clock.boot();
-        let chance = Chance::of(key, abandoned.base);
-        let request = Fail {
-            attempt: abandoned.attempt,
-            base: abandoned.base,
-            kind: FailKind::InDoubt,
-            delay: timing::in_doubt_delay(class, known.remaining(now), chance),
-            suspect_for: timing::suspect_for(known.remaining(now)),
-            error: ErrorNote {
-                code: outcome::INTERRUPTED.to_owned(),
-                description: Some("this node stopped during a refresh".to_owned()),
-                at: shared.clock.now(),
-            },
-        };
-        match shared.store.fail(key, request).await {
-            Ok(At { reply: FailReply::Retry { at }, now }) => {
-                shared.scheduler.schedule(key, at.since(now) + TIMER_SLACK);
-            }
-            Ok(_) => {}
-            Err(error) => return LoadOutcome::Failed(store_failure(&error)),
-        }
-    }
-    load(shared, key).await
-}
-
-fn class_of(shared: &Shared, known: &Known) -> ReuseClass {
-    shared
-        .provider(&known.provider)
-        .map_or_else(|_| ReuseClass::default(), |entry| entry.provider.reuse_class())
-}
-
-/// Redeems the session's refresh token, if it is still wanted and the provider is up.
-pub(crate) async fn run(
-    shared: &Shared,
-    key: &SessionKey,
-    known: Option<Known>,
-    reason: Reason,
-) -> ExchangeOutcome {
-    let Some(known) = known else {
-        return ExchangeOutcome::Reread;
-    };
-    let entry = match shared.provider(&known.provider) {
-        Ok(entry) => entry,
-        Err(why) => return later(shared, key, shared.options.backoff.ceiling, why),
-    };
-    if matches!(known.health, Condition::Suspect { .. }) {
-        return settle(shared, key, &entry).await;
-    }
-    if reason == Reason::Due && is_cold(shared, key, &known) {
-        return let_rest(shared, key, &entry, known).await;
-    }
-    let permit = match entry.gate.admit(&*shared.clock).await {
-        Ok(permit) => permit,
-        Err(wait) => {
-            let detail = "it is failing or asked for patience, and is left alone for now";
-            let reason = Unavailable::Provider { detail: detail.to_owned() };
-            let wait = wait
-                + Chance::of(key, shared.clock.boot().as_nanos()).span(Duration::ZERO, wait / 4);
-            return later(shared, key, wait, TokenError::unavailable(reason, Some(wait)));
-        }
-    };
-    let attempt = AttemptId(fresh_id());
-    Exchange { shared, key, entry: &entry, known: &known, attempt }.run(reason, permit).await
-}
-
-/// Gives back leave that the store may have given in an answer that never came. Nothing was sent under
-/// it, and while it stands nobody may begin.
-async fn give_back(shared: &Shared, key: &SessionKey) -> Result<(), SealedStoreError> {
-    let Some((attempt, base)) = shared.unsettled.get(key).map(|leave| *leave) else {
-        return Ok(());
-    };
-    let unused = Fail {
-        attempt,
-        base,
-        kind: FailKind::NotSent,
-        delay: Duration::ZERO,
-        suspect_for: Duration::ZERO,
-        error: ErrorNote {
-            code: outcome::NOT_SENT.to_owned(),
-            description: Some("the store's leave to refresh came too late".to_owned()),
-            at: shared.clock.now(),
-        },
-    };
-    shared.store.fail(key, unused).await?;
-    shared.unsettled.remove(key);
-    Ok(())
-}
-
-fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
-    let last_read = known.last_read.max(shared.last_read(key));
-    let lifetime = known.lifetime.unwrap_or(Duration::MAX);
-    timing::activity(last_read, shared.clock.now(), lifetime) == Activity::Cold
-}
-
-/// Nobody reads the session: it is refreshed on the next read, or when its refresh token would go
-/// stale unused.
-async fn let_rest(
-    shared: &Shared,
-    key: &SessionKey,
-    entry: &ProviderEntry,
-    known: Known,
-) -> ExchangeOutcome {
-    let age = known.age(shared.clock.boot());
-    let keep_alive = entry.provider.refresh_token_idle().map(timing::keep_alive_in);
-    let due_in = keep_alive.map(|span| span.saturating_sub(age));
-    if due_in == Some(Duration::ZERO) {
-        let permit = entry.gate.admit(&*shared.clock).await;
-        let attempt = AttemptId(fresh_id());
-        let exchange = Exchange { shared, key, entry, known: &known, attempt };
-        return match permit {
-            Ok(permit) => exchange.run(Reason::Due, permit).await,
-            Err(_) => ExchangeOutcome::Known(Box::new(known)),
-        };
-    }
-    if let Err(error) = shared.store.postpone(key, due_in, shared.last_read(key)).await {
-        tracing::warn!(%error, "cannot put off the refresh of a session nobody reads: {error}");
-    }
-    ExchangeOutcome::Known(Box::new(known))
-}
-
-async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> ExchangeOutcome {
-    match shared.store.settle(key, entry.provider.reuse_class().max_tries()).await {
-        Ok(settled) => {
-            if settled == Settled::LastTry {
-                shared.scheduler.schedule(key, Duration::ZERO);
-            }
-            ExchangeOutcome::Reread
-        }
-        Err(error) => later(shared, key, Duration::from_secs(1), store_failure(&error)),
-    }
-}
-
-fn later(shared: &Shared, key: &SessionKey, wait: Duration, why: TokenError) -> ExchangeOutcome {
-    ExchangeOutcome::Later { until: wake_after(shared, key, wait), why, failed: false }
-}
-
-/// Has the actor woken after `wait`; returns when that is. The deadline is drawn before the timer is
-/// set, so that no delay in between makes the timer fire first.
-fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> BootTime {
-    let until = shared.clock.boot() + wait;
-    shared.scheduler.schedule(key, wait + TIMER_SLACK);
-    until
-}
-
-fn fresh_id() -> u128 {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
-    u128::from_ne_bytes(bytes)
-}
-
 /// One attempt to redeem one refresh token.
-struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     shared: &'a Shared,
     key: &'a SessionKey,
     entry: &'a ProviderEntry,
@@ -224,8 +40,17 @@ struct Exchange<'a> {
     attempt: AttemptId,
 }
 
-impl Exchange<'_> {
-    async fn run(&self, reason: Reason, permit: Permit) -> ExchangeOutcome {
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        key: &'a SessionKey,
+        entry: &'a ProviderEntry,
+        known: &'a Known,
+    ) -> Self {
+        Self { shared, key, entry, known, attempt: AttemptId(fresh_id()) }
+    }
+
+    pub(crate) async fn run(&self, reason: Reason, permit: Permit) -> ExchangeOutcome {
         if self.shared.closing.is_cancelled() {
             let why = TokenError::unavailable(Unavailable::Closing, None);
             return later(self.shared, self.key, Duration::from_secs(1), why);
@@ -311,14 +136,14 @@ impl Exchange<'_> {
 
     async fn redeem(&self, redeem: &Redeem, begun_at: BootTime, permit: Permit) -> ExchangeOutcome {
         let sent_at = self.shared.clock.boot();
-        let result = if sent_at.since(begun_at) > self.shared.options.send_within {
+        if sent_at.since(begun_at) > self.shared.options.send_within {
             // This process was held up; somebody may have taken over. Nothing is sent.
-            Err(RequestError::NotSent { detail: "too late to send safely".to_owned() })
-        } else {
-            oauth::refresh(&self.shared.http, &self.entry.provider, &redeem.refresh).await
-        };
-        let now = self.shared.clock.boot();
-        self.entry.gate.report(health(&result), now);
+            let held_up = RequestError::NotSent { detail: "too late to send safely".to_owned() };
+            return self.fail(redeem, &held_up).await;
+        }
+        let provider = &self.entry.provider;
+        let result = oauth::refresh(&self.shared.http, provider, &redeem.refresh.token).await;
+        self.entry.gate.report(health(&result), self.shared.clock.boot());
         // The provider is done with it; the next request need not wait until the answer is stored.
         drop(permit);
         match result {
@@ -371,7 +196,8 @@ impl Exchange<'_> {
         let lifetimes =
             Lifetimes::of_answer(&granted.answer, &token, provider, (clock.now(), elapsed));
         let spans = spans(lifetimes, &self.shared.options.policy, self.key, redeem.base + 1);
-        (PlainTokens { token, extra: granted.answer.members(), spans }, lifetimes)
+        let before = Some(redeem.refresh.clone());
+        (PlainTokens { token, before, extra: granted.answer.members(), spans }, lifetimes)
     }
 
     fn committed(
@@ -492,4 +318,50 @@ fn health(result: &Result<Granted, RequestError>) -> Health {
         Err(RequestError::Busy { retry_after, .. }) => Health::Busy { retry_after: *retry_after },
         Err(RequestError::NotSent { .. } | RequestError::InDoubt { .. }) => Health::Failed,
     }
+}
+
+/// Gives back leave that the store may have given in an answer that never came. Nothing was sent under
+/// it, and while it stands nobody may begin.
+async fn give_back(shared: &Shared, key: &SessionKey) -> Result<(), SealedStoreError> {
+    let Some((attempt, base)) = shared.unsettled.get(key).map(|leave| *leave) else {
+        return Ok(());
+    };
+    let unused = Fail {
+        attempt,
+        base,
+        kind: FailKind::NotSent,
+        delay: Duration::ZERO,
+        suspect_for: Duration::ZERO,
+        error: ErrorNote {
+            code: outcome::NOT_SENT.to_owned(),
+            description: Some("the store's leave to refresh came too late".to_owned()),
+            at: shared.clock.now(),
+        },
+    };
+    shared.store.fail(key, unused).await?;
+    shared.unsettled.remove(key);
+    Ok(())
+}
+
+pub(crate) fn later(
+    shared: &Shared,
+    key: &SessionKey,
+    wait: Duration,
+    why: TokenError,
+) -> ExchangeOutcome {
+    ExchangeOutcome::Later { until: wake_after(shared, key, wait), why, failed: false }
+}
+
+/// Has the actor woken after `wait`; returns when that is. The deadline is drawn before the timer is
+/// set, so that no delay in between makes the timer fire first.
+fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> BootTime {
+    let until = shared.clock.boot() + wait;
+    shared.scheduler.schedule(key, wait + TIMER_SLACK);
+    until
+}
+
+fn fresh_id() -> u128 {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
+    u128::from_ne_bytes(bytes)
 }

@@ -8,6 +8,7 @@ mod outcome;
 mod state;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub(crate) use self::actor::SessionActor;
 pub(crate) use self::known::Known;

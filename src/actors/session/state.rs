@@ -279,6 +279,9 @@ fn satisfies(known: &Known, now: BootTime, want: &Want, baseline: Option<u64>) -
     if !snapshot.is_valid(now) || !new_enough {
         return false;
     }
-    let lives_long_enough = snapshot.expires().since(now) >= want.min_validity;
-    lives_long_enough || baseline.is_some_and(renewed_since)
+    // What lives for less than a caller wants is not refreshed at every call of such a caller.
+    let remaining = snapshot.expires().since(now);
+    let as_good_as_it_gets = known.by_exchange
+        && known.lifetime.is_some_and(|life| life < want.min_validity && remaining >= life / 2);
+    remaining >= want.min_validity || as_good_as_it_gets || baseline.is_some_and(renewed_since)
 }

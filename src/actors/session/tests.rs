@@ -172,7 +172,7 @@ fn nobody_waits_for_a_wrong_configuration_to_pass() {
 
 #[test]
 fn a_caller_who_wants_more_than_the_provider_gives_is_served_once() {
-    let mut state = knowing(known(1));
+    let mut state = knowing(Box::new(Known { by_exchange: false, ..*known(1) }));
     let greedy = Want { min_validity: Duration::from_secs(5000), ..want() };
 
     assert!(matches!(state.on_get(at(10), &greedy, Some(1)), Step::AwaitAfter(_)));
@@ -180,6 +180,8 @@ fn a_caller_who_wants_more_than_the_provider_gives_is_served_once() {
     state.exchanged(ExchangeOutcome::Known(known(2)));
 
     assert!(matches!(state.on_get(at(11), &greedy, Some(1)), Step::Answer(_)));
+    assert!(matches!(state.on_get(at(400), &greedy, Some(2)), Step::Answer(_)), "nor the next one");
+    assert!(matches!(state.on_get(at(600), &greedy, Some(2)), Step::AwaitAfter(_)));
 }
 
 #[test]

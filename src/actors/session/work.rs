@@ -1,0 +1,152 @@
+//! What an actor has done for it, on the host runtime: reads, and everything around an exchange.
+
+use std::time::Duration;
+
+use crate::actors::session::Known;
+use crate::actors::session::exchange::{Exchange, TIMER_SLACK, later};
+use crate::actors::session::known::Condition;
+use crate::actors::session::outcome::{self, ExchangeOutcome, LoadOutcome, store_failure};
+use crate::actors::session::state::Reason;
+use crate::actors::shared::{ProviderEntry, Shared};
+use crate::ledger::{ErrorNote, Fail, FailKind, FailReply, Settled};
+use crate::model::{ReuseClass, SessionKey, TokenError, Unavailable};
+use crate::store::{At, Opened, Session};
+use crate::timing::{self, Activity, Chance};
+
+/// Reads the record and publishes what it says.
+pub(crate) async fn load(shared: &Shared, key: &SessionKey) -> LoadOutcome {
+    match shared.store.load(key).await {
+        Ok(At { reply: Opened::Live(session), .. }) => {
+            LoadOutcome::Known(Box::new(publish(shared, key, &session)))
+        }
+        Ok(At { reply: Opened::Absent, .. }) => {
+            shared.registry.retract(key, 0);
+            LoadOutcome::Absent
+        }
+        Err(error) => LoadOutcome::Failed(store_failure(&error)),
+    }
+}
+
+pub(crate) fn publish(shared: &Shared, key: &SessionKey, session: &Session) -> Known {
+    let known = Known::of(session, shared.clock.boot(), &shared.options.policy)
+        .with_abandoned(session, &shared.node);
+    shared.registry.publish(key, &known.snapshot);
+    known
+}
+
+/// Reports an exchange that a former run of this node left open, then reads again. That run is over,
+/// so no answer to it can come any more; whether the provider acted on it nobody knows.
+pub(crate) async fn resolve(
+    shared: &Shared,
+    key: &SessionKey,
+    known: Option<Known>,
+) -> LoadOutcome {
+    if let Some(known) = known
+        && let Some(abandoned) = &known.abandoned
+    {
+        let class = class_of(shared, &known);
+        let now = shared.clock.boot();
+        let chance = Chance::of(key, abandoned.base);
+        let request = Fail {
+            attempt: abandoned.attempt,
+            base: abandoned.base,
+            kind: FailKind::InDoubt,
+            delay: timing::in_doubt_delay(class, known.remaining(now), chance),
+            suspect_for: timing::suspect_for(known.remaining(now)),
+            error: ErrorNote {
+                code: outcome::INTERRUPTED.to_owned(),
+                description: Some("this node stopped during a refresh".to_owned()),
+                at: shared.clock.now(),
+            },
+        };
+        match shared.store.fail(key, request).await {
+            Ok(At { reply: FailReply::Retry { at }, now }) => {
+                shared.scheduler.schedule(key, at.since(now) + TIMER_SLACK);
+            }
+            Ok(_) => {}
+            Err(error) => return LoadOutcome::Failed(store_failure(&error)),
+        }
+    }
+    load(shared, key).await
+}
+
+fn class_of(shared: &Shared, known: &Known) -> ReuseClass {
+    shared
+        .provider(&known.provider)
+        .map_or_else(|_| ReuseClass::default(), |entry| entry.provider.reuse_class())
+}
+
+/// Redeems the session's refresh token, if it is still wanted and the provider is up.
+pub(crate) async fn run(
+    shared: &Shared,
+    key: &SessionKey,
+    known: Option<Known>,
+    reason: Reason,
+) -> ExchangeOutcome {
+    let Some(known) = known else {
+        return ExchangeOutcome::Reread;
+    };
+    let entry = match shared.provider(&known.provider) {
+        Ok(entry) => entry,
+        Err(why) => return later(shared, key, shared.options.backoff.ceiling, why),
+    };
+    if matches!(known.health, Condition::Suspect { .. }) {
+        return settle(shared, key, &entry).await;
+    }
+    if reason == Reason::Due && is_cold(shared, key, &known) {
+        return let_rest(shared, key, &entry, known).await;
+    }
+    let permit = match entry.gate.admit(&*shared.clock).await {
+        Ok(permit) => permit,
+        Err(wait) => {
+            let detail = "it is failing or asked for patience, and is left alone for now";
+            let reason = Unavailable::Provider { detail: detail.to_owned() };
+            let wait = wait
+                + Chance::of(key, shared.clock.boot().as_nanos()).span(Duration::ZERO, wait / 4);
+            return later(shared, key, wait, TokenError::unavailable(reason, Some(wait)));
+        }
+    };
+    Exchange::new(shared, key, &entry, &known).run(reason, permit).await
+}
+
+fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
+    let last_read = known.last_read.max(shared.last_read(key));
+    let lifetime = known.lifetime.unwrap_or(Duration::MAX);
+    timing::activity(last_read, shared.clock.now(), lifetime) == Activity::Cold
+}
+
+/// Nobody reads the session: it is refreshed on the next read, or when its refresh token would go
+/// stale unused.
+async fn let_rest(
+    shared: &Shared,
+    key: &SessionKey,
+    entry: &ProviderEntry,
+    known: Known,
+) -> ExchangeOutcome {
+    let age = known.age(shared.clock.boot());
+    let keep_alive = entry.provider.refresh_token_idle().map(timing::keep_alive_in);
+    let due_in = keep_alive.map(|span| span.saturating_sub(age));
+    if due_in == Some(Duration::ZERO) {
+        let permit = entry.gate.admit(&*shared.clock).await;
+        return match permit {
+            Ok(permit) => Exchange::new(shared, key, entry, &known).run(Reason::Due, permit).await,
+            Err(_) => ExchangeOutcome::Known(Box::new(known)),
+        };
+    }
+    if let Err(error) = shared.store.postpone(key, due_in, shared.last_read(key)).await {
+        tracing::warn!(%error, "cannot put off the refresh of a session nobody reads: {error}");
+    }
+    ExchangeOutcome::Known(Box::new(known))
+}
+
+async fn settle(shared: &Shared, key: &SessionKey, entry: &ProviderEntry) -> ExchangeOutcome {
+    match shared.store.settle(key, entry.provider.reuse_class().max_tries()).await {
+        Ok(settled) => {
+            if settled == Settled::LastTry {
+                shared.scheduler.schedule(key, Duration::ZERO);
+            }
+            ExchangeOutcome::Reread
+        }
+        Err(error) => later(shared, key, Duration::from_secs(1), store_failure(&error)),
+    }
+}
