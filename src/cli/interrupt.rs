@@ -2,21 +2,43 @@
 
 use std::io;
 
-/// Returns at Ctrl-C, and on Unix at SIGTERM as well. Must be polled before the signal comes.
-///
-/// # Errors
-///
-/// The operating system refuses to tell of signals.
-pub(crate) async fn interrupted() -> io::Result<()> {
+/// Listens for Ctrl-C, and on Unix for SIGTERM as well, from its making on: what comes while nobody
+/// waits is told to whoever waits next.
+pub(crate) struct Interrupts {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            outcome = tokio::signal::ctrl_c() => outcome,
-            _ = terminate.recv() => Ok(()),
+    signals: [tokio::signal::unix::Signal; 2],
+}
+
+impl Interrupts {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    ///
+    /// The operating system refuses to tell of signals.
+    pub(crate) fn listen() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let signals = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+            Ok(Self { signals })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Returns when asked to stop.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        {
+            let [interrupt, terminate] = &mut self.signals;
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
         }
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::Ending;
 use crate::cli::duration::duration;
-use crate::cli::interrupt::interrupted;
+use crate::cli::interrupt::Interrupts;
 use crate::simulator::{Approval, ClientOptions, ReuseBehaviour, Simulator, SimulatorOptions};
 
 /// Run a strict OAuth provider for demos and tests, on loopback.
@@ -112,13 +112,14 @@ pub(crate) async fn run(args: ProviderSimArgs) -> anyhow::Result<Ending> {
              listen on 127.0.0.1, or add --allow-remote"
         );
     }
+    let mut interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
     let example = example_client(&args.clients);
     let reuse = args.reuse;
     let simulator = Simulator::start(options(args))
         .await
         .with_context(|| format!("cannot listen on {listen}; choose another --listen address"))?;
     println!("{}", greeting(&simulator, reuse, &example));
-    interrupted().await.context("cannot wait for Ctrl-C")?;
+    interrupts.next().await;
     let totals = simulator.totals();
     simulator.shutdown().await;
     println!(

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -26,7 +26,7 @@ use self::readers::{Readers, Tally};
 use self::report::Measured;
 use self::world::World;
 use crate::cli::Ending;
-use crate::cli::interrupt::interrupted;
+use crate::cli::interrupt::Interrupts;
 use crate::model::{Clock, SessionKey, SystemClock};
 use crate::simulator::Totals;
 
@@ -43,12 +43,13 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 /// It could not be set up, a login failed, or it was interrupted. A broken promise is no error.
 #[expect(clippy::print_stdout, reason = "the result is what the command is run for")]
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Ending> {
+    let mut interrupts = Interrupts::listen().context("cannot listen for Ctrl-C")?;
     let progress = Progress::new();
     progress.phase("starting", 0);
     let world = World::start(&args).await?;
     let result = tokio::select! {
         result = play(&args, &world, &progress) => result,
-        signal = interrupted() => signal.context("cannot wait for Ctrl-C").and_then(|()| bail!("interrupted")),
+        () = interrupts.next() => Err(anyhow!("interrupted")),
     };
     progress.finish();
     let measured = match result {
@@ -60,7 +61,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<Ending> {
     };
     println!("{}", if args.json { measured.json()? } else { measured.table() });
     if args.keep {
-        keep(&world).await?;
+        keep(&world, &mut interrupts).await;
     }
     world.stop().await?;
     let held = measured.promises().iter().all(|promise| promise.held);
@@ -204,7 +205,7 @@ fn measured(
 
 /// Leaves everything running until the user has seen enough.
 #[expect(clippy::print_stderr, reason = "directions for whoever looks on, not part of the result")]
-async fn keep(world: &World) -> anyhow::Result<()> {
+async fn keep(world: &World, interrupts: &mut Interrupts) {
     let base = world.simulator.base_url();
     eprintln!(
         "
@@ -217,5 +218,5 @@ still running: the sessions are refreshed, nobody reads them
 Ctrl-C stops it and removes the folder",
         world.store_path.display()
     );
-    interrupted().await.context("cannot wait for Ctrl-C")
+    interrupts.next().await;
 }
