@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
@@ -17,10 +17,19 @@ pub struct Keyring {
 
 /// 256 secret bits.
 #[derive(Clone)]
-pub(crate) struct MasterKey(Zeroizing<[u8; KEY_LEN]>);
+pub(crate) struct MasterKey {
+    bytes: Zeroizing<[u8; KEY_LEN]>,
+    /// What all sessions' keys are expanded from (RFC 5869 §2.2).
+    extracted: Prk,
+}
 
 impl MasterKey {
-    /// The key for one session (RFC 5869 §2: extract once, expand with `info`).
+    fn new(bytes: Zeroizing<[u8; KEY_LEN]>) -> Self {
+        let extracted = Salt::new(HKDF_SHA256, b"tokenhive session key v1").extract(&*bytes);
+        Self { bytes, extracted }
+    }
+
+    /// The key for one session (RFC 5869 §2.3).
     pub(crate) fn derive(&self, info: &[u8]) -> Zeroizing<[u8; KEY_LEN]> {
         struct Length;
         impl KeyType for Length {
@@ -29,8 +38,7 @@ impl MasterKey {
             }
         }
         let mut derived = Zeroizing::new([0; KEY_LEN]);
-        Salt::new(HKDF_SHA256, b"tokenhive session key v1")
-            .extract(&*self.0)
+        self.extracted
             .expand(&[info], Length)
             .and_then(|okm| okm.fill(&mut *derived))
             .expect("32 bytes are within what HKDF-SHA256 gives");
@@ -44,7 +52,7 @@ impl Keyring {
     pub fn generate() -> Self {
         let mut key = Zeroizing::new([0; KEY_LEN]);
         aws_lc_rs::rand::fill(&mut *key).expect("the operating system gives random bytes");
-        Self { keys: vec![(1, MasterKey(key))] }
+        Self { keys: vec![(1, MasterKey::new(key))] }
     }
 
     /// Reads `id:base64key[,id:base64key…]`: 32 bytes each, standard or URL-safe base64. The first key seals.
@@ -61,7 +69,10 @@ impl Keyring {
             if keys.iter().any(|(known, _)| *known == id) {
                 return Err(KeyringError::Twice { id });
             }
-            keys.push((id, MasterKey(decode(encoded.trim()).ok_or(KeyringError::BadKey { id })?)));
+            keys.push((
+                id,
+                MasterKey::new(decode(encoded.trim()).ok_or(KeyringError::BadKey { id })?),
+            ));
         }
         Ok(Self { keys })
     }
@@ -80,8 +91,11 @@ impl Keyring {
 
     /// The form [`Keyring::parse`] reads. It holds the keys themselves: keep it as a secret.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let parts: Vec<String> =
-            self.keys.iter().map(|(id, key)| format!("{id}:{}", STANDARD.encode(*key.0))).collect();
+        let parts: Vec<String> = self
+            .keys
+            .iter()
+            .map(|(id, key)| format!("{id}:{}", STANDARD.encode(*key.bytes)))
+            .collect();
         Zeroizing::new(parts.join(","))
     }
 
