@@ -130,7 +130,6 @@ impl SessionActor {
         if let (Freshness::Newest, Some(version)) = (waiter.want.freshness, self.state.version()) {
             waiter.want.freshness = Freshness::NewerThan(version);
         }
-        waiter.baseline = waiter.baseline.or(self.state.version());
         match self.state.on_get(now, &waiter.want, waiter.baseline) {
             Step::Answer(snapshot) => drop(waiter.reply.send(Ok(snapshot))),
             Step::AnswerAndRefresh(snapshot) => {
