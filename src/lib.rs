@@ -81,6 +81,8 @@ pub use self::sealing::Keyring;
 #[cfg(feature = "file")]
 pub use self::store::FileStore;
 pub use self::store::{MemoryStore, SessionStore, StoreError};
+#[cfg(feature = "redis")]
+pub use self::store::{RedisOptions, RedisStore};
 
 /// Compiles the README's example.
 #[cfg(all(doctest, feature = "file"))]

@@ -89,7 +89,7 @@ async fn keep_refreshing(store: Arc<FileStore>, round: u64, number: u64) {
         };
         let tokens = tokens(&keyring, &key, grant.base + 1);
         let (base, sequence) = (grant.base, grant.sequence);
-        let request = Commit { attempt, base, sequence, tokens, last_read: None };
+        let request = Commit { attempt, base, sequence, tokens, last_read: None, origin: None };
         let CommitReply::Installed(installed) = store.commit(&key, request).await.unwrap().reply
         else {
             panic!("nobody else refreshes {key}");
@@ -117,6 +117,7 @@ fn begin(attempt: AttemptId, generation: u64) -> Begin {
         patience: Duration::from_secs(60),
         max_tries: 2,
         urgency: Urgency::Hard,
+        confirmed: false,
     }
 }
 

@@ -15,11 +15,11 @@ use support::{
 };
 use tokenhive::ledger::{
     Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
-    Sealed, Settled, TakenLogin,
+    Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
 };
 use tokenhive::model::{Timestamp, TokenError, Unavailable};
 use tokenhive::simulator::FaultAction;
-use tokenhive::store::At;
+use tokenhive::store::{At, Outage};
 use tokenhive::{
     HiveBuilder, Keyring, MemoryStore, RestoreOptions, SessionKey, SessionStore, StoreError,
     TokenHive, TokenRequest,
@@ -80,7 +80,10 @@ impl Troubled {
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let broken = || StoreError::Unavailable { detail: format!("{operation} is struck") };
+        let broken = || StoreError::Unavailable {
+            outage: Outage::Failed,
+            detail: format!("{operation} is struck"),
+        };
         match self.next(operation) {
             None => work.await,
             Some(Trouble::Fails) => Err(broken()),
@@ -145,6 +148,18 @@ impl SessionStore for Troubled {
         profile: Sealed,
     ) -> Result<bool, StoreError> {
         self.call("set_profile", self.inner.set_profile(key, grant, profile)).await
+    }
+
+    async fn reassert(
+        &self,
+        key: &SessionKey,
+        request: Reassert,
+    ) -> Result<At<ReassertReply>, StoreError> {
+        self.call("reassert", self.inner.reassert(key, request)).await
+    }
+
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
+        self.call("bury", self.inner.bury(key, stone)).await
     }
 
     async fn claim(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, StoreError> {

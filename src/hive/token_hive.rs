@@ -153,7 +153,7 @@ impl TokenHive {
     pub async fn delete(&self, key: &SessionKey) -> Result<bool, TokenError> {
         let deleted = self.shared().store.delete(key).await;
         let last_version = match &deleted {
-            Ok(Some(deleted)) => deleted.version,
+            Ok(Some(deleted)) => deleted.tombstone.version,
             Ok(None) | Err(_) => 0,
         };
         self.shared().registry.retract(key, last_version);

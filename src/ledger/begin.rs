@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ledger::record::Missing;
-use crate::ledger::{AttemptId, Entry, NodeId, Record, Sealed, Slot, Status};
+use crate::ledger::{AttemptId, Entry, NodeId, Origin, Record, Sealed, Slot, Status};
 use crate::model::Timestamp;
 
 /// The longest wait a `not_before` can mean, unless the access token lives for longer: after an unknown
@@ -30,6 +30,9 @@ pub struct Begin {
     pub max_tries: u32,
     /// Whether freshness and back-off are respected.
     pub urgency: Urgency,
+    /// Whether the store's own copies must have taken note before leave is given. Not a rule of the
+    /// ledger: a store without copies has nothing to wait for.
+    pub confirmed: bool,
 }
 
 /// Why an exchange is wanted.
@@ -59,6 +62,8 @@ pub struct Grant {
     pub refresh: Sealed,
     /// The access token it goes with: an answer may leave out what did not change.
     pub access: Sealed,
+    /// The rest of the record, for a store that loses it meanwhile.
+    pub origin: Origin,
 }
 
 /// The answer to [`Begin`].
@@ -140,6 +145,7 @@ pub fn begin(entry: &mut Entry, now: Timestamp, request: &Begin) -> BeginReply {
         tries: record.tries,
         refresh,
         access: record.access.clone(),
+        origin: record.origin(),
     };
     entry.due = entry.record.as_ref().and_then(|r| r.slot.as_ref()).map(|slot| slot.until);
     BeginReply::Granted(grant)

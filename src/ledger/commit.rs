@@ -3,7 +3,7 @@
 use crate::ledger::install::{Installer, install};
 use crate::ledger::record::Missing;
 use crate::ledger::{AttemptId, Entry, NewTokens, Record, Status};
-use crate::model::Timestamp;
+use crate::model::{ProviderId, Timestamp};
 
 /// An exchange brings its tokens home. Safe to repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,20 @@ pub struct Commit {
     pub tokens: NewTokens,
     /// When a caller last read the token, as this node knows it.
     pub last_read: Option<Timestamp>,
+    /// What the record is made of again if the store has lost it; with `None`, a lost one stays lost.
+    pub origin: Option<Origin>,
+}
+
+/// What a node remembers of a session beside its tokens, for a store that lost the record or shows an
+/// older one: acknowledged writes are gone after a failover to a copy that never had them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Where its tokens come from.
+    pub provider: ProviderId,
+    /// The grant its tokens come of.
+    pub grant: u64,
+    /// The highest version this node has shown to readers: what is installed gets a higher one.
+    pub version: u64,
 }
 
 /// What readers may use from now on.
@@ -57,6 +71,9 @@ pub enum CommitReply {
 /// A late commit by an exchange that no longer holds the slot leaves the holder's slot in place: nobody
 /// may begin on the new token until that older exchange is resolved.
 pub fn commit(entry: &mut Entry, now: Timestamp, request: &Commit) -> CommitReply {
+    if let (Err(Missing::Absent), Some(origin)) = (entry.live(now), &request.origin) {
+        make_again(entry, now, request, origin);
+    }
     let record = match entry.live(now) {
         Ok(record) => record,
         Err(Missing::Gone) => return CommitReply::Gone,
@@ -69,6 +86,13 @@ pub fn commit(entry: &mut Entry, now: Timestamp, request: &Commit) -> CommitRepl
         entry.due = request.tokens.due_in.map(|span| now + span);
     }
     placed.reply
+}
+
+/// A record older than anything `request` could have redeemed, for it to be installed over.
+fn make_again(entry: &mut Entry, now: Timestamp, request: &Commit, origin: &Origin) {
+    let older = Record::made_again(now, origin, &request.tokens);
+    entry.tombstone = None;
+    entry.record = Some(Record { last_sequence: request.sequence, ..older });
 }
 
 struct Placed {
@@ -85,6 +109,8 @@ fn place(record: &mut Record, now: Timestamp, request: &Commit) -> Placed {
     }
     if record.generation < target {
         record.spare = None;
+        // A record that was rolled back shows versions that readers have seen already.
+        record.version = record.version.max(request.origin.as_ref().map_or(0, |it| it.version));
         install_target(record, now, request);
         return Placed { reply: CommitReply::Installed(installed(record)), installs: true };
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::ledger::{AttemptId, Entry, Record, Sealed, Status};
+use crate::ledger::{AttemptId, Entry, Origin, Record, Sealed, Status};
 use crate::model::{ProviderId, Timestamp};
 
 /// Sealed tokens with what the record needs to know about them. Spans count from now.
@@ -74,33 +74,19 @@ pub fn put(entry: &mut Entry, now: Timestamp, request: &Put) -> PutReply {
         (None, Some(stone)) => (stone.version, stone.last_sequence),
         (None, None) => (0, 0),
     };
-    let version = version + 1;
-    let tokens = &request.tokens;
+    let (version, tokens) = (version + 1, &request.tokens);
     entry.due = tokens.due_in.map(|span| now + span);
-    entry.record = Some(Record {
+    let origin = Origin {
         provider: request.provider.clone(),
-        status: Status::Active,
-        generation: request.generation,
         grant: request.generation,
+        version: version.saturating_sub(1),
+    };
+    entry.record = Some(Record {
+        generation: request.generation,
         version,
-        committed_sequence: 0,
-        committed_attempt: None,
         last_sequence,
-        slot: None,
-        tries: 0,
-        access: tokens.access.clone(),
-        refresh: tokens.refresh.clone(),
-        spare: None,
-        extra: tokens.extra.clone(),
-        profile: None,
-        received: now,
-        expires: tokens.expires_in.map(|span| now + span),
-        refresh_expires: tokens.refresh_expires_in.map(|span| now + span),
-        not_before: None,
-        failures: 0,
-        last_error: None,
-        last_read: Some(now),
         created: earlier.map_or(now, |record| record.created),
+        ..Record::made_again(now, &origin, tokens)
     });
     PutReply::Stored { version }
 }

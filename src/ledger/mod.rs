@@ -12,6 +12,7 @@ mod commit;
 mod fail;
 mod install;
 mod login;
+mod reassert;
 mod record;
 mod retire;
 #[cfg(any(test, feature = "test-support"))]
@@ -20,13 +21,15 @@ pub(crate) mod samples;
 mod tests;
 
 pub use self::begin::{Begin, BeginReply, Grant, Urgency, begin};
-pub use self::commit::{Commit, CommitReply, Installed, commit};
+pub use self::commit::{Commit, CommitReply, Installed, Origin, commit};
 pub use self::fail::{Fail, FailKind, FailReply, fail};
 pub use self::install::{NewTokens, Put, PutReply, put};
 pub use self::login::{LoginEntry, TakenLogin, take_login};
+pub use self::reassert::{Reassert, ReassertReply, bury, reassert};
 pub use self::record::{
     AttemptId, Entry, ErrorNote, NodeId, Record, Sealed, Slot, Status, Tombstone,
 };
+pub(crate) use self::retire::TOMBSTONE;
 pub use self::retire::{
     Claim, Deleted, Settled, delete, postpone, set_profile, settle, visible_again,
 };

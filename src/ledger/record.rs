@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::{NewTokens, Origin};
 use crate::model::{ProviderId, Timestamp};
 
 /// Bytes only the keyring can read. The ledger moves them and never looks inside.
@@ -184,6 +185,41 @@ pub(crate) enum Missing {
 }
 
 impl Record {
+    /// A record the store has lost, at generation 0 of `origin` with `tokens` in it.
+    pub(crate) fn made_again(now: Timestamp, origin: &Origin, tokens: &NewTokens) -> Self {
+        Self {
+            provider: origin.provider.clone(),
+            status: Status::Active,
+            generation: 0,
+            grant: origin.grant,
+            version: origin.version,
+            committed_sequence: 0,
+            committed_attempt: None,
+            last_sequence: 0,
+            slot: None,
+            tries: 0,
+            access: tokens.access.clone(),
+            refresh: tokens.refresh.clone(),
+            spare: None,
+            extra: tokens.extra.clone(),
+            profile: None,
+            received: now,
+            expires: tokens.expires_in.map(|span| now + span),
+            refresh_expires: tokens.refresh_expires_in.map(|span| now + span),
+            not_before: None,
+            failures: 0,
+            last_error: None,
+            last_read: Some(now),
+            created: now,
+        }
+    }
+
+    /// What a node has to remember to make this record again.
+    pub(crate) fn origin(&self) -> Origin {
+        let (grant, version) = (self.grant, self.version);
+        Origin { provider: self.provider.clone(), grant, version }
+    }
+
     /// True if `attempt` holds the slot.
     pub(crate) fn holds_slot(&self, attempt: AttemptId) -> bool {
         self.slot.as_ref().is_some_and(|slot| slot.attempt == attempt)

@@ -6,7 +6,7 @@ use crate::ledger::{Entry, Sealed, Status, Tombstone};
 use crate::model::{ProviderId, Timestamp};
 
 /// How long a tombstone is kept: longer than any exchange or journal entry lives.
-const TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const TOMBSTONE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A node asks for sessions that will be due soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub struct Claim {
 pub struct Deleted {
     /// Where its tokens came from.
     pub provider: ProviderId,
-    /// The last version readers saw.
-    pub version: u64,
+    /// What is left of it.
+    pub tombstone: Tombstone,
     /// Its refresh token, to be revoked at the provider (RFC 7009).
     pub refresh: Option<Sealed>,
     /// Its access token, to be revoked where there is no refresh token.
@@ -51,16 +51,17 @@ pub enum Settled {
 /// Removes a session and leaves a tombstone, so that a late commit does not bring it back.
 pub fn delete(entry: &mut Entry, now: Timestamp) -> Option<Deleted> {
     let record = entry.record.take()?;
-    entry.due = None;
-    entry.tombstone = Some(Tombstone {
+    let tombstone = Tombstone {
         generation: record.generation,
         version: record.version,
         last_sequence: record.last_sequence,
         until: now + TOMBSTONE,
-    });
+    };
+    entry.due = None;
+    entry.tombstone = Some(tombstone.clone());
     Some(Deleted {
         provider: record.provider,
-        version: record.version,
+        tombstone,
         refresh: record.refresh,
         access: record.access,
     })

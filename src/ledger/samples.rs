@@ -44,6 +44,7 @@ pub(crate) fn begin_request(attempt: u128, generation: u64) -> Begin {
         patience: MINUTE,
         max_tries: 3,
         urgency: Urgency::Hard,
+        confirmed: false,
     }
 }
 
@@ -64,6 +65,7 @@ pub(crate) fn commit_request(attempt: u128, grant: &Grant, name: &str) -> Commit
         sequence: grant.sequence,
         tokens: tokens(name),
         last_read: None,
+        origin: None,
     }
 }
 

@@ -36,6 +36,12 @@ impl ReuseClass {
         }
     }
 
+    /// Whether the store's copies must know of an exchange before its request is sent: where a second
+    /// presentation can end the session, a failover must not forget that the first is under way.
+    pub fn wants_confirmation(self) -> bool {
+        matches!(self, Self::Grace(_) | Self::SingleUse | Self::Revoking)
+    }
+
     /// Most provider calls for one generation while outcomes are in doubt.
     pub fn max_tries(self) -> u32 {
         match self {

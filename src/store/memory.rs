@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use crate::ledger::{
     Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, LoginEntry,
-    Put, PutReply, Sealed, Settled, TakenLogin, begin, commit, delete, fail, postpone, put,
-    set_profile, settle, take_login, visible_again,
+    Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone, begin, bury,
+    commit, delete, fail, postpone, put, reassert, set_profile, settle, take_login, visible_again,
 };
 use crate::model::{Clock, SessionKey, SystemClock, Timestamp};
 use crate::store::steady::SteadyClock;
@@ -191,6 +191,18 @@ impl SessionStore for MemoryStore {
             }
         }
         Ok(At { now, reply: claimed })
+    }
+
+    async fn reassert(
+        &self,
+        key: &SessionKey,
+        request: Reassert,
+    ) -> Result<At<ReassertReply>, StoreError> {
+        Ok(self.transact(key, |entry, now| reassert(entry, now, &request)))
+    }
+
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
+        Ok(self.transact(key, |entry, now| bury(entry, now, &stone)))
     }
 
     fn outlives_process(&self) -> bool {

@@ -13,19 +13,24 @@ mod file;
 mod lineage;
 mod login;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod sealed;
 mod steady;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::broadcast;
 
-pub use self::error::StoreError;
+pub use self::error::{Outage, StoreError};
 #[cfg(feature = "file")]
 pub use self::file::FileStore;
 pub(crate) use self::lineage::Lineage;
 pub(crate) use self::login::PendingLogin;
 pub use self::memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisOptions, RedisStore};
 pub use self::sealed::SealedStoreError;
 pub(crate) use self::sealed::{
     Begun, Exchanged, Offered, Opened, PlainTokens, Redeem, SealedStore, Session, Spans,
@@ -33,7 +38,7 @@ pub(crate) use self::sealed::{
 
 use crate::ledger::{
     Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
-    Sealed, Settled, TakenLogin,
+    Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
 };
 use crate::model::{SessionKey, Timestamp};
 
@@ -55,6 +60,12 @@ pub struct At<T> {
 pub trait SessionStore: Send + Sync + 'static {
     /// Reads everything kept under `key`.
     async fn load(&self, key: &SessionKey) -> Result<At<Entry>, StoreError>;
+
+    /// As [`SessionStore::load`], as cheap as the store can make it: the due time may be left out, and the
+    /// store's time may be told up to a round trip too early.
+    async fn read(&self, key: &SessionKey) -> Result<At<Entry>, StoreError> {
+        self.load(key).await
+    }
 
     /// Applies [`crate::ledger::begin`].
     async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError>;
@@ -99,6 +110,16 @@ pub trait SessionStore: Send + Sync + 'static {
     /// Cost is proportional to what is returned, never to what is stored.
     async fn claim(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, StoreError>;
 
+    /// Applies [`crate::ledger::reassert`].
+    async fn reassert(
+        &self,
+        key: &SessionKey,
+        request: Reassert,
+    ) -> Result<At<ReassertReply>, StoreError>;
+
+    /// Applies [`crate::ledger::bury`].
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError>;
+
     /// Stores a login in progress under the digest of its state.
     async fn put_login(
         &self,
@@ -121,10 +142,54 @@ pub trait SessionStore: Send + Sync + 'static {
         false
     }
 
+    /// News of what others do to the sessions of this store, for one that is shared; `None` for one that
+    /// is not. Delivered at most once, to whoever listens at the time.
+    fn news(&self) -> Option<broadcast::Receiver<News>> {
+        None
+    }
+
+    /// How the store stands, for operators.
+    fn standing(&self) -> StoreStanding {
+        StoreStanding::default()
+    }
+
     /// Waits until everything acknowledged is as durable as the store makes it, and lets go of it.
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }
+}
+
+/// What a shared store tells those who use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A session has a version that readers of another node may not have seen.
+    Changed {
+        /// Which session.
+        key: SessionKey,
+        /// Its version now.
+        version: u64,
+    },
+    /// A session was deleted.
+    Deleted {
+        /// Which session.
+        key: SessionKey,
+        /// The last version it had.
+        version: u64,
+    },
+    /// News may have been missed: nothing that was read before counts as verified.
+    Missed,
+    /// The store may have lost writes it had acknowledged, and gives no leave to begin for a while: whoever
+    /// remembers something newer puts it back now.
+    RolledBack,
+}
+
+/// How a store stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreStanding {
+    /// Why it cannot be used right now; `None` while it can.
+    pub outage: Option<String>,
+    /// What an operator should know although it works, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// How long the memory of a finished or expired login is kept, so that a second or late callback gets

@@ -11,15 +11,19 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use crate::ledger::{
     AttemptId, Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply,
-    Grant, NewTokens, Put, PutReply, Record, Sealed, Settled, TakenLogin,
+    Grant, NewTokens, Origin, Put, PutReply, Reassert, ReassertReply, Record, Sealed, Settled,
+    TakenLogin, Tombstone,
 };
 use crate::model::{OAuthToken, ProviderId, Secret, SessionKey, Timestamp, User};
 use crate::sealing::{Field, Keyring, Label, SealError};
-use crate::store::{At, Lineage, PendingLogin, SessionStore, StoreError};
+use crate::store::{
+    At, Lineage, News, Outage, PendingLogin, SessionStore, StoreError, StoreStanding,
+};
 
 /// Seals, opens, and holds every call to a deadline.
 pub(crate) struct SealedStore {
@@ -52,6 +56,8 @@ pub(crate) struct Redeem {
     pub(crate) tries: u32,
     pub(crate) refresh: Lineage,
     pub(crate) previous: OAuthToken,
+    /// What the store keeps of the generation being redeemed, for when it loses it.
+    pub(crate) sealed: Grant,
 }
 
 /// The answer to a request to begin, opened.
@@ -81,11 +87,12 @@ pub(crate) struct PlainTokens {
 
 /// Which exchange brought them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Exchanged {
+pub(crate) struct Exchanged<'a> {
     pub(crate) attempt: AttemptId,
     pub(crate) base: u64,
     pub(crate) sequence: u64,
     pub(crate) last_read: Option<Timestamp>,
+    pub(crate) origin: &'a Origin,
 }
 
 /// Why the store gave nothing readable.
@@ -133,7 +140,7 @@ impl SealedStore {
     }
 
     pub(crate) async fn load(&self, key: &SessionKey) -> Outcome<At<Opened>> {
-        let At { now, reply } = self.within(self.inner.load(key)).await?;
+        let At { now, reply } = self.within(self.inner.read(key)).await?;
         let reply = match reply.record {
             Some(record) => Opened::Live(Box::new(self.open_session(key, record, now)?)),
             None => Opened::Absent,
@@ -162,7 +169,7 @@ impl SealedStore {
     pub(crate) fn seal_commit(
         &self,
         key: &SessionKey,
-        by: Exchanged,
+        by: Exchanged<'_>,
         tokens: &PlainTokens,
     ) -> Commit {
         let tokens = self.seal_tokens(key, by.base + 1, tokens);
@@ -172,6 +179,7 @@ impl SealedStore {
             sequence: by.sequence,
             tokens,
             last_read: by.last_read,
+            origin: Some(by.origin.clone()),
         }
     }
 
@@ -226,6 +234,26 @@ impl SealedStore {
 
     pub(crate) async fn settle(&self, key: &SessionKey, max_tries: u32) -> Outcome<Settled> {
         Ok(self.within(self.inner.settle(key, max_tries)).await?.reply)
+    }
+
+    pub(crate) async fn reassert(
+        &self,
+        key: &SessionKey,
+        request: Reassert,
+    ) -> Outcome<ReassertReply> {
+        Ok(self.within(self.inner.reassert(key, request)).await?.reply)
+    }
+
+    pub(crate) async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Outcome<bool> {
+        Ok(self.within(self.inner.bury(key, stone)).await?.reply)
+    }
+
+    pub(crate) fn news(&self) -> Option<broadcast::Receiver<News>> {
+        self.inner.news()
+    }
+
+    pub(crate) fn standing(&self) -> StoreStanding {
+        self.inner.standing()
     }
 
     pub(crate) async fn postpone(
@@ -320,8 +348,8 @@ impl SealedStore {
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         tokio::time::timeout(self.deadline, call).await.unwrap_or_else(|_| {
-            let detail = format!("no answer within {} ms", self.deadline.as_millis());
-            Err(StoreError::Unavailable { detail })
+            let detail = format!("none within {} ms", self.deadline.as_millis());
+            Err(StoreError::Unavailable { outage: Outage::NoAnswer, detail })
         })
     }
 
@@ -335,7 +363,7 @@ impl SealedStore {
         let mut previous = self.open_access(key, &grant.access, grant.base)?;
         previous.refresh_token = Some(refresh.token.clone());
         let Grant { base, sequence, tries, .. } = grant;
-        Ok(Redeem { base, sequence, tries, refresh, previous })
+        Ok(Redeem { base, sequence, tries, refresh, previous, sealed: grant })
     }
 
     fn open_access(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<OAuthToken> {

@@ -104,6 +104,7 @@ impl<'a> Exchange<'a> {
                 },
                 _ => Urgency::Wanted,
             },
+            confirmed: class.wants_confirmation(),
         }
     }
 
@@ -165,6 +166,7 @@ impl<'a> Exchange<'a> {
             base: redeem.base,
             sequence: redeem.sequence,
             last_read: self.shared.last_read(self.key),
+            origin: &redeem.sealed.origin,
         };
         let mut tries = 0;
         loop {

@@ -102,8 +102,14 @@ fn last_read_never_goes_back() {
 fn rolled_back_record_is_repaired() {
     let mut entry = logged_in();
     record_mut(&mut entry).spare = Some(sealed("of an older generation"));
-    let lost =
-        Grant { base: 6, sequence: 9, tries: 1, refresh: sealed("lost"), access: sealed("old") };
+    let lost = Grant {
+        base: 6,
+        sequence: 9,
+        tries: 1,
+        refresh: sealed("lost"),
+        access: sealed("old"),
+        origin: record(&entry).origin(),
+    };
 
     let reply = commit(&mut entry, NOW, &commit_request(5, &lost, "repaired"));
 

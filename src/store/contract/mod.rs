@@ -7,17 +7,19 @@ mod failures;
 mod lifecycle;
 mod logins;
 mod random;
+mod rollback;
 mod session;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::store::SessionStore;
 use crate::store::contract::random::Randomness;
 
 /// How many random operation sequences [`run`] plays.
-const RANDOM_SEQUENCES: u64 = 5;
+const RANDOM_SEQUENCES: u64 = 8;
 
 /// How many bytes of randomness each of them uses up: some five hundred operations.
 const RANDOM_BYTES: usize = 4000;
@@ -41,7 +43,18 @@ where
     lifecycle::run(&make).await;
     due::run(&make).await;
     logins::run(&make).await;
+    rollback::run(&make).await;
     for seed in 0..RANDOM_SEQUENCES {
         random::play(make().await, Randomness::from_seed(seed, RANDOM_BYTES)).await;
     }
+}
+
+/// Plays random operations on `store` until `bytes`, which the choices are made from, are used up. Returns
+/// the names of the replies that came.
+///
+/// # Panics
+///
+/// At the first reply or record that differs from [`crate::ledger`].
+pub async fn play(store: Arc<dyn SessionStore>, bytes: Vec<u8>) -> BTreeSet<String> {
+    random::play(store, Randomness::new(bytes)).await
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::ledger::samples::{HOUR, MINUTE, sealed, tokens};
 use crate::ledger::{
-    AttemptId, Begin, Claim, Commit, Entry, ErrorNote, Fail, FailKind, NewTokens, NodeId, Put,
-    Urgency, begin, commit, delete, fail, postpone, put, set_profile, settle, visible_again,
+    AttemptId, Begin, Claim, Commit, Entry, ErrorNote, Fail, FailKind, NewTokens, NodeId, Origin,
+    Put, Reassert, Tombstone, Urgency, begin, bury, commit, delete, fail, postpone, put, reassert,
+    set_profile, settle, visible_again,
 };
 use crate::model::{ProviderId, SessionKey, Timestamp};
 use crate::store::{At, SessionStore};
@@ -74,7 +75,7 @@ impl Game {
         self.moves += 1;
         let name = random.pick(&["a", "a", "b"]);
         let key = SessionKey::new("random", name).expect("a plain short name");
-        match random.below(20) {
+        match random.below(22) {
             0 => self.put(&key, random).await,
             1..=7 => self.begin(&key, random).await,
             8 | 9 => self.commit(&key, random).await,
@@ -82,12 +83,18 @@ impl Game {
             14 | 15 => self.settle(&key, random).await,
             16 => self.postpone(&key, random).await,
             17 | 18 => self.claim(random).await,
+            20 => self.reassert(&key, random).await,
+            21 => self.bury(&key, random).await,
             _ => self.delete_or_describe(&key, random).await,
         }
         let loaded = self.store.load(&key).await.expect(ANSWERS);
         self.see(&loaded);
         let moves = self.moves;
         assert_eq!(&loaded.reply, self.entry(&key), "{key:?} after move {moves}");
+        let read = self.store.read(&key).await.expect(ANSWERS);
+        let due = read.reply.due.or(loaded.reply.due);
+        assert_eq!(Entry { due, ..read.reply }, loaded.reply, "{key:?} after move {moves}");
+        assert!(read.now <= self.store.load(&key).await.expect(ANSWERS).now, "ahead of the store");
     }
 
     fn entry(&mut self, key: &SessionKey) -> &mut Entry {
@@ -140,6 +147,7 @@ impl Game {
                 Urgency::Hard,
                 Urgency::Due { fresh_margin: MINUTE },
             ]),
+            confirmed: random.pick(&[false, true]),
         };
         let at = self.store.begin(key, request.clone()).await.expect(ANSWERS);
         self.see(&at);
@@ -156,6 +164,7 @@ impl Game {
             sequence: last.saturating_sub(random.below(3).into()),
             tokens: self.tokens(random),
             last_read: random.pick(&[None, Some(self.latest)]),
+            origin: random.pick(&[None, Some(origin(generation)), Some(origin(9))]),
         };
         let at = self.store.commit(key, request.clone()).await.expect(ANSWERS);
         self.see(&at);
@@ -184,6 +193,36 @@ impl Game {
         let at = self.store.fail(key, request.clone()).await.expect(ANSWERS);
         self.see(&at);
         assert_eq!(at.reply, fail(self.entry(key), at.now, &request), "{request:?}");
+    }
+
+    async fn reassert(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let generation = self.generation(key);
+        let last = self.entry(key).record.as_ref().map_or(0, |record| record.last_sequence);
+        let request = Reassert {
+            attempt: attempt(random),
+            node: NodeId { name: "other node".into(), incarnation: u64::MAX },
+            base: random.pick(&[generation, generation.saturating_sub(1), generation + 2]),
+            sequence: (last + 1).saturating_sub(random.below(3).into()),
+            patience: random.pick(&[MINUTE, Duration::ZERO]),
+            tokens: self.tokens(random),
+            origin: random.pick(&[origin(generation), origin(9)]),
+        };
+        let at = self.store.reassert(key, request.clone()).await.expect(ANSWERS);
+        self.see(&at);
+        assert_eq!(at.reply, reassert(self.entry(key), at.now, &request), "{request:?}");
+    }
+
+    async fn bury(&mut self, key: &SessionKey, random: &mut Randomness) {
+        let generation = self.generation(key);
+        let stone = Tombstone {
+            generation: random.pick(&[generation.saturating_sub(1), generation]),
+            version: 7,
+            last_sequence: 8,
+            until: Timestamp::default(),
+        };
+        let at = self.store.bury(key, stone.clone()).await.expect(ANSWERS);
+        self.see(&at);
+        assert_eq!(at.reply, bury(self.entry(key), at.now, &stone), "{stone:?}");
     }
 
     async fn settle(&mut self, key: &SessionKey, random: &mut Randomness) {
@@ -251,6 +290,10 @@ impl Game {
             ..fresh
         }
     }
+}
+
+fn origin(version: u64) -> Origin {
+    Origin { provider: ProviderId::new("origin").expect("a plain short name"), grant: 1, version }
 }
 
 fn attempt(random: &mut Randomness) -> AttemptId {

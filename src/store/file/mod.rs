@@ -16,7 +16,8 @@ use redb::ReadableDatabase;
 
 use crate::ledger::{
     Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
-    Sealed, Settled, TakenLogin, begin, commit, delete, fail, postpone, put, set_profile, settle,
+    Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone, begin, bury, commit, delete,
+    fail, postpone, put, reassert, set_profile, settle,
 };
 use crate::model::{Clock, SessionKey, SystemClock, Timestamp};
 use crate::store::file::open::translate;
@@ -162,6 +163,18 @@ impl SessionStore for FileStore {
     async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
         let digest = digest.to_owned();
         self.writer.submit(move |tables, now| tables.take_login(&digest, now)).await
+    }
+
+    async fn reassert(
+        &self,
+        key: &SessionKey,
+        request: Reassert,
+    ) -> Result<At<ReassertReply>, StoreError> {
+        self.transact(key, move |entry, now| reassert(entry, now, &request)).await
+    }
+
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
+        self.transact(key, move |entry, now| bury(entry, now, &stone)).await
     }
 
     fn is_exclusive(&self) -> bool {

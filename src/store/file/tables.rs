@@ -11,7 +11,7 @@ use crate::ledger::{Claim, Entry, LoginEntry, Sealed, TakenLogin, take_login, vi
 use crate::model::{SessionKey, Timestamp};
 use crate::store::file::codec::{decode_entry, decode_login, encode_entry, encode_login};
 use crate::store::file::open::translate;
-use crate::store::{At, LOGIN_MEMORY, StoreError};
+use crate::store::{At, LOGIN_MEMORY, Outage, StoreError};
 
 /// Format version and the store's time.
 pub(super) const META: TableDefinition<'_, &str, i64> = TableDefinition::new("meta");
@@ -104,7 +104,7 @@ impl<'t> Tables<'t> {
         let decided = catch_unwind(AssertUnwindSafe(|| decide(&mut entry, now)));
         let reply = decided.map_err(|_| {
             let detail = "the operation panicked and changed nothing; report this as a bug".into();
-            Failure::Operation(StoreError::Unavailable { detail })
+            Failure::Operation(StoreError::Unavailable { outage: Outage::Failed, detail })
         })?;
         self.write(key, &entry, stored.as_deref()).map_err(|error| self.batch(error))?;
         self.reindex(key, before, Indexed::of(&entry)).map_err(|error| self.batch(error))?;

@@ -10,10 +10,10 @@ use redb::{Database, Durability};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::model::Timestamp;
-use crate::store::StoreError;
 use crate::store::file::open::translate;
 use crate::store::file::tables::{Failure, TIME_KEY, Tables};
 use crate::store::steady::SteadyClock;
+use crate::store::{Outage, StoreError};
 
 /// Most operations that share one commit.
 const LARGEST_BATCH: usize = 512;
@@ -120,7 +120,10 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job = Operation { work: Some(work), outcome: None, reply };
         self.enqueue(Message::Work(Box::new(job))).await?;
-        let stopped = || StoreError::Unavailable { detail: "the writer stopped".into() };
+        let stopped = || StoreError::Unavailable {
+            outage: Outage::Failed,
+            detail: "the writer stopped".into(),
+        };
         answer.await.map_err(|_| stopped())?
     }
 
@@ -132,6 +135,7 @@ impl Writer {
             Err(mpsc::error::TrySendError::Full(message)) => message,
         };
         let full = || StoreError::Unavailable {
+            outage: Outage::Busy,
             detail: format!("{QUEUE} operations wait for the disk; try again in a moment"),
         };
         let sent = tokio::time::timeout(QUEUE_DEADLINE, queue.send(message)).await;
@@ -203,7 +207,7 @@ impl WriterThread {
         let committed = catch_unwind(AssertUnwindSafe(|| self.commit(&mut batch)));
         let outcome = committed.unwrap_or_else(|_| {
             let detail = "writing panicked and nothing was written; report this as a bug".into();
-            Err(StoreError::Unavailable { detail })
+            Err(StoreError::Unavailable { outage: Outage::Failed, detail })
         });
         if let Err(error) = &outcome {
             tracing::error!(operations = batch.len(), "the session file was not written: {error}");

@@ -1,0 +1,115 @@
+//! The server's time between two answers of its: never ahead of it, and behind by a round trip at most.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::model::{BootTime, Timestamp};
+
+/// Samples are compared within windows of this length, so that two clocks that drift apart do so by
+/// microseconds only.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// A sample further behind than an answer can be late: the server's clock was set back, or it is
+/// another server.
+const STEP_MS: i64 = 1_000;
+
+/// The server's time, from the answers that told it.
+#[derive(Default)]
+pub(super) struct ServerClock {
+    state: Mutex<Option<State>>,
+}
+
+#[derive(Clone, Copy)]
+struct State {
+    /// Server's milliseconds less milliseconds since boot, at least, of the window before.
+    before: i64,
+    /// The same of this window.
+    current: i64,
+    began: BootTime,
+}
+
+fn boot_millis(boot: BootTime) -> i64 {
+    i64::try_from(boot.as_nanos() / 1_000_000).unwrap_or(i64::MAX)
+}
+
+impl ServerClock {
+    /// An answer that arrived at `boot` told `now`.
+    pub(super) fn learn(&self, now: Timestamp, boot: BootTime) {
+        // One millisecond less, for both were rounded down.
+        let sample = now.as_millis() - boot_millis(boot) - 1;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = Some(match *state {
+            Some(old) if sample + STEP_MS < old.best() => {
+                State { before: sample, current: sample, began: boot }
+            }
+            Some(old) if boot.since(old.began) >= WINDOW => {
+                State { before: old.current, current: sample, began: boot }
+            }
+            Some(old) => State { current: old.current.max(sample), ..old },
+            None => State { before: sample, current: sample, began: boot },
+        });
+    }
+
+    /// The server's time at `boot`; `None` if no answer told it lately.
+    pub(super) fn at(&self, boot: BootTime) -> Option<Timestamp> {
+        let state = (*self.state.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let is_recent = boot.since(state.began) < WINDOW * 6;
+        is_recent.then(|| Timestamp::from_millis(state.best() + boot_millis(boot)))
+    }
+
+    /// Forgets: the next answer may come of another server.
+    pub(super) fn forget(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl State {
+    fn best(&self) -> i64 {
+        self.before.max(self.current)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServerClock;
+    use crate::model::{BootTime, Timestamp};
+
+    fn boot(millis: u64) -> BootTime {
+        BootTime::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn the_quickest_answer_counts_and_the_estimate_is_never_ahead() {
+        let clock = ServerClock::default();
+        assert_eq!(clock.at(boot(0)), None);
+
+        // The server is 1000 ms ahead; answers take 40, 2 and 9 ms.
+        for (asked, took) in [(100, 40), (200, 2), (300, 9)] {
+            clock.learn(
+                Timestamp::from_millis(1000 + asked),
+                boot(u64::try_from(asked + took).unwrap()),
+            );
+        }
+
+        assert_eq!(clock.at(boot(400)), Some(Timestamp::from_millis(1400 - 2 - 1)));
+    }
+
+    #[test]
+    fn a_server_whose_clock_was_set_back_is_believed_at_once() {
+        let clock = ServerClock::default();
+        clock.learn(Timestamp::from_millis(50_000), boot(0));
+
+        clock.learn(Timestamp::from_millis(20_000), boot(100));
+
+        assert_eq!(clock.at(boot(100)), Some(Timestamp::from_millis(19_999)));
+    }
+
+    #[test]
+    fn an_estimate_nobody_confirms_is_given_up() {
+        let clock = ServerClock::default();
+        clock.learn(Timestamp::from_millis(50_000), boot(0));
+
+        assert!(clock.at(boot(59_000)).is_some());
+        assert_eq!(clock.at(boot(60_000)), None);
+    }
+}

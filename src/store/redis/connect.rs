@@ -1,0 +1,269 @@
+//! Makes connections to Redis: finds the master, looks at what it is, subscribes, and only then lets calls
+//! through.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::cluster::ClusterClientBuilder;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisConnectionInfo, RedisError, TlsMode, Value,
+};
+
+use crate::store::redis::checks::ServerInfo;
+use crate::store::redis::error::{not_understood, translate, unavailable};
+use crate::store::redis::link::{Link, Live, Wire};
+use crate::store::redis::options::{Target, refused};
+use crate::store::redis::reply;
+use crate::store::redis::scripts::ENTER;
+use crate::store::{News, Outage, StoreError};
+
+/// How long one attempt to connect may take, look at the server included.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// The pause between attempts, which doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+type Outcome<T> = Result<T, StoreError>;
+
+/// Connects for the first time.
+pub(super) async fn first(link: &Arc<Link>, target: &Target) -> Outcome<()> {
+    attempt(link, target, 1).await
+}
+
+/// Makes a new connection whenever the one in use is lost, until the store is closed.
+pub(super) async fn keep(link: Arc<Link>, target: Target) {
+    let mut serial = 1;
+    loop {
+        tokio::select! {
+            () = link.closing.cancelled() => return,
+            () = link.broken.notified() => {}
+        }
+        tracing::warn!("the connection to Redis is lost");
+        let mut pause = FIRST_PAUSE;
+        while link.live.load().is_none() {
+            serial = next(serial);
+            match attempt(&link, &target, serial).await {
+                Ok(()) => tracing::info!("connected to Redis again"),
+                Err(error) => {
+                    link.set_outage(Some(error));
+                    tokio::select! {
+                        () = link.closing.cancelled() => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// Neither 0 nor the largest: [`Link`] gives both a meaning.
+fn next(serial: u32) -> u32 {
+    if serial >= u32::MAX - 1 { 1 } else { serial + 1 }
+}
+
+async fn attempt(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()> {
+    let attempt = establish(link, target, serial);
+    tokio::time::timeout(CONNECT_WITHIN, attempt).await.unwrap_or_else(|_| {
+        let detail = format!("no connection within {} ms", CONNECT_WITHIN.as_millis());
+        Err(unavailable(Outage::Disconnected, detail))
+    })
+}
+
+async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()> {
+    let (mut wire, confirming) = dial(link, target, serial).await?;
+    let servers = look(&mut wire).await?;
+    for server in &servers {
+        if !server.is_master() {
+            return Err(unavailable(Outage::ReadOnly, "it is a replica"));
+        }
+        server.check(&link.options)?;
+    }
+    take_note(link, &servers);
+    if let Some(clock) = &link.server_clock {
+        clock.forget();
+        greet(link, &mut wire, &servers).await?;
+    }
+    let wanted = link.feed.wanted();
+    wire.clone().subscribe(&link.names, &wanted).await.map_err(|error| translate(&error))?;
+    link.feed.set_subscribed(&wanted, serial);
+    link.live.store(Some(Arc::new(Live { wire, confirming, serial })));
+    link.set_outage(None);
+    link.feed.missed();
+    Ok(())
+}
+
+/// Tells operators what they should know, once.
+pub(super) fn take_note(link: &Link, servers: &[ServerInfo]) {
+    let replicas = servers.iter().map(|server| server.replicas).min().unwrap_or(0);
+    link.replicas.store(replicas, std::sync::atomic::Ordering::Relaxed);
+    let mut notes: Vec<String> = servers.iter().flat_map(ServerInfo::notes).collect();
+    notes.dedup();
+    if link.set_notes(notes.clone()) {
+        for note in notes {
+            tracing::warn!("{note}");
+        }
+    }
+}
+
+/// Asks whether this server may have lost writes: it was restarted, or was a replica until a moment ago.
+async fn greet(link: &Link, wire: &mut Wire, servers: &[ServerInfo]) -> Outcome<()> {
+    let Some(server) = servers.first() else { return Err(not_understood()) };
+    let mut enter = redis::cmd("EVAL");
+    enter.arg(&ENTER.code).arg(1).arg(link.names.server()).arg(&server.run_id);
+    let answer = wire.command(&enter).await.map_err(|error| translate(&error))?;
+    let age = Duration::from_millis(reply::number(answer)?);
+    settle(link, age);
+    Ok(())
+}
+
+/// The servers were seen to be others than before so long ago.
+pub(super) fn settle(link: &Link, age: Duration) {
+    let left = link.options.settle_for.saturating_sub(age);
+    if !left.is_zero() {
+        link.settle_for(left);
+        let wait_ms = left.as_millis();
+        tracing::warn!(
+            wait_ms,
+            "Redis was restarted or failed over: nothing begins for {wait_ms} ms"
+        );
+        link.feed.tell(News::RolledBack);
+    }
+}
+
+/// What every master says of itself.
+pub(super) async fn look(wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
+    let info = redis::cmd("INFO");
+    let answer = match wire {
+        Wire::Single(_) => wire.command(&info).await,
+        Wire::Cluster(connection) => {
+            let everywhere = (MultipleNodeRoutingInfo::AllMasters, None);
+            connection.route_command(info, RoutingInfo::MultiNode(everywhere)).await
+        }
+    };
+    let texts = match answer.map_err(|error| translate(&error))? {
+        Value::Map(each) => each.into_iter().map(|(_, text)| text).collect(),
+        one => vec![one],
+    };
+    texts.into_iter().map(server_info).collect()
+}
+
+fn server_info(text: Value) -> Outcome<ServerInfo> {
+    match text {
+        Value::VerbatimString { text, .. } => Ok(ServerInfo::parse(&text)),
+        other => {
+            let text = reply::bytes(other)?;
+            Ok(ServerInfo::parse(&String::from_utf8_lossy(&text)))
+        }
+    }
+}
+
+/// The connection for calls and news, and the one that waits for replicas.
+async fn dial(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<(Wire, Wire)> {
+    let pushes = pushes(link, serial);
+    let failed = |error: RedisError| translate(&error);
+    match target {
+        Target::Single(info) => {
+            let client = Client::open(info.clone()).map_err(failed)?;
+            pair(&client, pushes).await.map_err(failed)
+        }
+        Target::Sentinel { sentinels, service, tls, login } => {
+            let client = master(link, sentinels, (service, *tls), login).await?;
+            pair(&client, pushes).await.map_err(failed)
+        }
+        Target::Cluster(nodes) => {
+            let cluster = |nodes: &[ConnectionInfo]| {
+                ClusterClientBuilder::new(nodes.to_vec())
+                    .use_protocol(ProtocolVersion::RESP3)
+                    .connection_timeout(CONNECT_WITHIN)
+                    .response_timeout(CONNECT_WITHIN)
+                    .retries(3)
+            };
+            let news = cluster(nodes).push_sender(pushes).build().map_err(failed)?;
+            let confirming = cluster(nodes).build().map_err(failed)?;
+            let (news, confirming) =
+                tokio::try_join!(news.get_async_connection(), confirming.get_async_connection())
+                    .map_err(failed)?;
+            Ok((Wire::Cluster(news), Wire::Cluster(confirming)))
+        }
+    }
+}
+
+async fn pair(
+    client: &Client,
+    pushes: impl Fn(PushInfo) -> Result<(), std::convert::Infallible> + Send + Sync + 'static,
+) -> Result<(Wire, Wire), RedisError> {
+    let plain = || {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_WITHIN))
+            .set_response_timeout(None)
+    };
+    let open = async |config: AsyncConnectionConfig| -> Result<MultiplexedConnection, RedisError> {
+        client.get_multiplexed_async_connection_with_config(&config).await
+    };
+    let (news, confirming) =
+        tokio::try_join!(open(plain().set_push_sender(pushes)), open(plain()))?;
+    Ok((Wire::Single(news), Wire::Single(confirming)))
+}
+
+/// Asks the Sentinels for the master, and the master whether it knows that it is one.
+async fn master(
+    link: &Link,
+    sentinels: &[(String, u16)],
+    (service, tls): (&str, bool),
+    login: &RedisConnectionInfo,
+) -> Outcome<Client> {
+    let nodes = sentinels.iter().map(|(host, port)| {
+        let mut to_sentinel = RedisConnectionInfo::default();
+        if let Some(password) = &link.options.sentinel_password {
+            to_sentinel = to_sentinel.set_password(password.expose());
+        }
+        let address = ConnectionAddr::Tcp(host.clone(), *port);
+        redis::IntoConnectionInfo::into_connection_info(address)
+            .map(|info| info.set_redis_settings(to_sentinel))
+    });
+    let nodes: Vec<ConnectionInfo> =
+        nodes.collect::<Result<_, _>>().map_err(|error| translate(&error))?;
+    let mut to_master =
+        SentinelNodeConnectionInfo::default().set_redis_connection_info(login.clone());
+    if tls {
+        to_master = to_master.set_tls_mode(TlsMode::Secure);
+    }
+    let mut sentinel = Sentinel::build(nodes).map_err(|error| translate(&error))?;
+    match sentinel.async_master_for(service, Some(&to_master)).await {
+        Ok(client) => Ok(client),
+        Err(error) if error.kind() == redis::ErrorKind::MasterNameNotFoundBySentinel => {
+            let problem = format!("the Sentinels know no service {service:?}");
+            Err(refused(&problem, "write the name that `sentinel monitor` has in sentinel.conf"))
+        }
+        Err(error) => Err(translate(&error)),
+    }
+}
+
+/// Runs on the connection's own task: must not wait.
+fn pushes(
+    link: &Arc<Link>,
+    serial: u32,
+) -> impl Fn(PushInfo) -> Result<(), std::convert::Infallible> + Send + Sync + 'static + use<> {
+    let link: Weak<Link> = Arc::downgrade(link);
+    let is_cluster = link.upgrade().is_some_and(|link| link.server_clock.is_none());
+    move |push| {
+        let Some(link) = link.upgrade() else { return Ok(()) };
+        if push.kind != PushKind::Disconnection {
+            link.feed.hear(push);
+        } else if is_cluster {
+            // The cluster's client connects and subscribes again by itself.
+            link.feed.missed();
+        } else {
+            link.lost(
+                serial,
+                unavailable(Outage::Disconnected, "the server closed the connection"),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! The connection to Redis: calls with a deadline, and a typed reason when there is none.
+//!
+//! There is one connection at a time ([`crate::store::redis::connect`] makes the next one). While there is
+//! none, calls fail at once instead of waiting for it: callers know better what to do meanwhile.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
+use redis::{Cmd, ErrorKind, Pipeline, RedisResult, ServerErrorKind, Value};
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{BootTime, Clock, Timestamp};
+use crate::store::redis::clock::ServerClock;
+use crate::store::redis::error::{translate, unavailable, wants_new_connection};
+use crate::store::redis::feed::Feed;
+use crate::store::redis::keys::{Bucket, Names};
+use crate::store::redis::options::RedisOptions;
+use crate::store::redis::scripts::Script;
+use crate::store::{Outage, StoreError};
+
+/// Calls in flight at the same time; more wait for their turn, within their deadline.
+const IN_FLIGHT: usize = 4096;
+/// Subscriptions sent in one go.
+const SUBSCRIBE: usize = 256;
+
+/// One connection, of whichever kind.
+#[derive(Clone)]
+pub(super) enum Wire {
+    Single(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+/// The connection in use.
+pub(super) struct Live {
+    pub(super) wire: Wire,
+    /// Carries what waits for replicas: `WAIT` holds up everything behind it on its connection.
+    pub(super) confirming: Wire,
+    /// Counts connections, from 1.
+    pub(super) serial: u32,
+}
+
+/// Everything about the way to Redis.
+pub(super) struct Link {
+    pub(super) options: RedisOptions,
+    pub(super) names: Names,
+    pub(super) clock: Arc<dyn Clock>,
+    /// `None` for a cluster, where each shard has a clock of its own.
+    pub(super) server_clock: Option<ServerClock>,
+    pub(super) feed: Feed,
+    pub(super) live: ArcSwapOption<Live>,
+    /// Wakes whoever makes connections.
+    pub(super) broken: Notify,
+    pub(super) closing: CancellationToken,
+    /// How many replicas must confirm.
+    pub(super) replicas: AtomicU32,
+    state: Mutex<State>,
+    settling_until: AtomicU64,
+    permits: Semaphore,
+    subscribing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    outage: Option<StoreError>,
+    notes: Vec<String>,
+}
+
+type Outcome<T> = Result<T, StoreError>;
+
+impl Link {
+    pub(super) fn new(options: RedisOptions, clock: Arc<dyn Clock>, is_cluster: bool) -> Self {
+        Self {
+            names: Names::new(&options.prefix),
+            options,
+            clock,
+            server_clock: (!is_cluster).then(ServerClock::default),
+            feed: Feed::new(),
+            live: ArcSwapOption::empty(),
+            broken: Notify::new(),
+            closing: CancellationToken::new(),
+            replicas: AtomicU32::new(0),
+            state: Mutex::default(),
+            settling_until: AtomicU64::new(0),
+            permits: Semaphore::new(IN_FLIGHT),
+            subscribing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The connection, or why there is none.
+    pub(super) fn live(&self) -> Outcome<Arc<Live>> {
+        self.live.load_full().ok_or_else(|| {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let outage = state.outage.clone();
+            outage.unwrap_or_else(|| unavailable(Outage::Disconnected, "not connected yet"))
+        })
+    }
+
+    /// Runs a script. Its effect is in doubt after an error, and every script is safe to repeat.
+    pub(super) async fn run(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: impl FnOnce(&mut Cmd),
+    ) -> Outcome<Value> {
+        let command = invocation(script, keys, arguments);
+        let live = self.live()?;
+        self.within(&live, async {
+            let mut wire = live.wire.clone();
+            match wire.command(&command).await {
+                Err(error) if is_unknown_script(&error) => {
+                    wire.command(&load(script)).await?;
+                    wire.command(&command).await
+                }
+                answer => answer,
+            }
+        })
+        .await
+    }
+
+    /// Runs a script on a session and has all replicas confirm it. Tells how many did, and of how many.
+    pub(super) async fn run_confirmed(
+        &self,
+        script: &Script,
+        keys: &[&str; 3],
+        arguments: impl FnOnce(&mut Cmd),
+    ) -> Outcome<(Value, Confirmed)> {
+        let wanted = self.replicas.load(Ordering::Relaxed);
+        if wanted == 0 {
+            let answer = self.run(script, keys, arguments).await?;
+            return Ok((answer, Confirmed { wanted, by: 0 }));
+        }
+        let command = invocation(script, keys, arguments);
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(wanted).arg(millis(self.options.confirm_within));
+        let mut both = redis::pipe();
+        both.add_command(command.clone()).add_command(wait);
+        let live = self.live()?;
+        let answers = self
+            .within(&live, async {
+                let mut wire = live.confirming.clone();
+                let answers = wire.commands(&both, keys[0]).await?;
+                match answers.first() {
+                    Some(Value::ServerError(error)) if error.code() == "NOSCRIPT" => {
+                        wire.command(&load(script)).await?;
+                        wire.commands(&both, keys[0]).await
+                    }
+                    _ => Ok(answers),
+                }
+            })
+            .await?;
+        let mut answers = answers.into_iter();
+        let answer = answers.next().unwrap_or(Value::Nil).extract_error();
+        let answer = answer.map_err(|error| translate(&error))?;
+        let by = match answers.next() {
+            Some(Value::Int(count)) => u32::try_from(count).unwrap_or(0),
+            _ => 0,
+        };
+        Ok((answer, Confirmed { wanted, by }))
+    }
+
+    /// Sends one plain command.
+    pub(super) async fn command(&self, command: &Cmd) -> Outcome<Value> {
+        let live = self.live()?;
+        self.within(&live, async { live.wire.clone().command(command).await }).await
+    }
+
+    async fn within<T>(
+        &self,
+        live: &Live,
+        call: impl Future<Output = RedisResult<T>>,
+    ) -> Outcome<T> {
+        let deadline = self.options.deadline;
+        let call = async {
+            let _permit = self.permits.acquire().await;
+            call.await
+        };
+        let answer = match tokio::time::timeout(deadline, call).await {
+            Ok(answer) => answer.map_err(|error| translate(&error)),
+            Err(_) if self.permits.available_permits() == 0 => {
+                Err(unavailable(Outage::Busy, format!("{IN_FLIGHT} calls are in flight")))
+            }
+            Err(_) => {
+                let detail = format!("none within {} ms", deadline.as_millis());
+                Err(unavailable(Outage::NoAnswer, detail))
+            }
+        };
+        if let Err(error) = &answer
+            && wants_new_connection(error)
+        {
+            self.lost(live.serial, error.clone());
+        }
+        answer
+    }
+
+    /// Subscribes to the buckets' channels, unless that is done.
+    pub(super) async fn subscribe(&self, buckets: &[Bucket]) -> Outcome<()> {
+        let live = self.live()?;
+        let missing = |bucket: &&Bucket| !self.feed.is_subscribed(**bucket, live.serial);
+        if !buckets.iter().any(|bucket| missing(&bucket)) {
+            return Ok(());
+        }
+        let _one_at_a_time = self.subscribing.lock().await;
+        let missing: Vec<Bucket> = buckets.iter().filter(missing).copied().collect();
+        for some in missing.chunks(SUBSCRIBE) {
+            let subscribed =
+                self.within(&live, live.wire.clone().subscribe(&self.names, some)).await;
+            // One that failed is subscribed to by the next connection.
+            let serial = if subscribed.is_ok() { live.serial } else { u32::MAX };
+            self.feed.set_subscribed(some, serial);
+            subscribed?;
+        }
+        Ok(())
+    }
+
+    /// The connection of that number is of no use any more.
+    pub(super) fn lost(&self, serial: u32, why: StoreError) {
+        let current = self.live.load_full();
+        if current.is_none_or(|live| live.serial != serial) {
+            return;
+        }
+        self.live.store(None);
+        self.set_outage(Some(why));
+        self.feed.missed();
+        self.broken.notify_one();
+    }
+
+    /// Takes note of the server's time as an answer told it.
+    pub(super) fn learn_time(&self, now: Timestamp) {
+        if let Some(clock) = &self.server_clock {
+            clock.learn(now, self.clock.boot());
+        }
+    }
+
+    /// From now on nothing begins for that long, while others put back what the server may have lost.
+    pub(super) fn settle_for(&self, span: Duration) {
+        let until = self.clock.boot() + span;
+        self.settling_until.fetch_max(until.as_nanos(), Ordering::AcqRel);
+    }
+
+    /// Refuses while the server settles.
+    pub(super) fn settled(&self) -> Outcome<()> {
+        let until = BootTime::from_nanos(self.settling_until.load(Ordering::Acquire));
+        let left = until.since(self.clock.boot());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let detail = format!("nothing begins for another {} ms", left.as_millis());
+        Err(unavailable(Outage::Settling, detail))
+    }
+
+    pub(super) fn set_outage(&self, outage: Option<StoreError>) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).outage = outage;
+    }
+
+    /// Takes over what an operator should know; true if it is something new.
+    pub(super) fn set_notes(&self, notes: Vec<String>) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = state.notes != notes;
+        state.notes = notes;
+        is_news
+    }
+
+    pub(super) fn outage_and_notes(&self) -> (Option<StoreError>, Vec<String>) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let outage = if self.live.load().is_some() { None } else { state.outage.clone() };
+        (outage, state.notes.clone())
+    }
+}
+
+/// How many replicas took note.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Confirmed {
+    pub(super) wanted: u32,
+    pub(super) by: u32,
+}
+
+impl Wire {
+    pub(super) async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(command).await,
+            Self::Cluster(connection) => connection.req_packed_command(command).await,
+        }?
+        .extract_error()
+    }
+
+    /// Sends all of them to the key's server.
+    async fn commands(&mut self, all: &Pipeline, key: &str) -> RedisResult<Vec<Value>> {
+        let count = all.len();
+        match self {
+            Self::Single(connection) => connection.req_packed_commands(all, 0, count).await,
+            Self::Cluster(connection) => {
+                let route = Route::with_key(key, SlotAddr::Master);
+                let route = SingleNodeRoutingInfo::SpecificNode(route);
+                connection.route_pipeline(all.clone(), 0, count, route).await
+            }
+        }
+    }
+
+    pub(super) async fn subscribe(mut self, names: &Names, buckets: &[Bucket]) -> RedisResult<()> {
+        match &mut self {
+            _ if buckets.is_empty() => Ok(()),
+            Self::Single(connection) => {
+                let mut all = redis::pipe();
+                for bucket in buckets {
+                    all.cmd("SSUBSCRIBE").arg(names.channel(*bucket));
+                }
+                let answers = connection.req_packed_commands(&all, 0, buckets.len()).await?;
+                answers.into_iter().try_for_each(|answer| answer.extract_error().map(|_| ()))
+            }
+            Self::Cluster(connection) => {
+                let each = buckets.iter().map(|bucket| {
+                    let (mut connection, channel) = (connection.clone(), names.channel(*bucket));
+                    async move { connection.ssubscribe(channel).await }
+                });
+                futures_util::future::try_join_all(each).await.map(|_| ())
+            }
+        }
+    }
+}
+
+fn invocation(script: &Script, keys: &[&str], arguments: impl FnOnce(&mut Cmd)) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(&script.hash).arg(keys.len()).arg(keys);
+    arguments(&mut command);
+    command
+}
+
+fn load(script: &Script) -> Cmd {
+    let mut command = redis::cmd("SCRIPT");
+    command.arg("LOAD").arg(&script.code);
+    command
+}
+
+fn is_unknown_script(error: &redis::RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+/// A span as scripts take it: milliseconds, at most some four thousand years.
+pub(super) fn millis(span: Duration) -> u64 {
+    const LONGEST: u64 = 1 << 47;
+    u64::try_from(span.as_millis()).unwrap_or(LONGEST).min(LONGEST)
+}
