@@ -6,6 +6,8 @@ mod callback;
 pub mod catalogue;
 mod http;
 mod provider;
+mod revoke;
+mod scrub;
 mod token_endpoint;
 mod userinfo;
 
@@ -20,5 +22,6 @@ pub use self::provider::{
     ClientAuth, Provider, ProviderBuilder, ProviderError, ProviderUrl, RedirectUrl, ScopeSeparator,
     UrlProblem, UserId, UserIdFn, UserIdProblem,
 };
+pub use self::revoke::{RevokeError, TokenHint, revoke};
 pub use self::token_endpoint::{Granted, exchange_code, refresh};
 pub use self::userinfo::{Profile, UserError, fetch_user};

@@ -28,7 +28,7 @@ pub(crate) const RESERVED_PARAMS: [&str; 8] = [
     "nonce",
 ];
 
-/// How the client proves who it is at the token endpoint (RFC 6749 §2.3.1).
+/// How the client proves who it is at the token and revocation endpoints (RFC 6749 §2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientAuth {
     /// Client id and secret in the request body, as Flet sends them; without a secret, the id alone.
@@ -64,6 +64,7 @@ pub struct Provider {
     redirect_url: RedirectUrl,
     authorization_endpoint: ProviderUrl,
     token_endpoint: ProviderUrl,
+    revocation_endpoint: Option<ProviderUrl>,
     user_source: UserSource,
     scopes: Vec<String>,
     user_scopes: Vec<String>,
@@ -113,6 +114,11 @@ impl Provider {
     /// Where codes and refresh tokens are redeemed.
     pub fn token_endpoint(&self) -> &ProviderUrl {
         &self.token_endpoint
+    }
+
+    /// Where tokens are revoked (RFC 7009); `None` where the provider has no such endpoint.
+    pub fn revocation_endpoint(&self) -> Option<&ProviderUrl> {
+        self.revocation_endpoint.as_ref()
     }
 
     /// Where the user is read from; `None` where the provider tells nothing about its users.

@@ -12,15 +12,10 @@ use oauth2::{
 use crate::model::{Secret, Timestamp};
 use crate::oauth::answer;
 use crate::oauth::http::Reply;
+use crate::oauth::scrub::Scrub;
 use crate::oauth::{
     ClientAuth, HttpClient, Provider, RawAnswer, RequestError, ScopeSeparator, TokenAnswer,
 };
-
-/// This much of a secret, in characters, is looked for in what a provider says.
-const SECRET_BEGINNING: usize = 16;
-
-/// Anything shorter is no secret, and stands in ordinary words by chance.
-const SHORTEST_SECRET: usize = 5;
 
 /// Tokens, and the moment their lifetimes count from.
 #[derive(Clone)]
@@ -97,32 +92,24 @@ fn read_answer(raw: &RawAnswer, separator: ScopeSeparator) -> Result<TokenAnswer
     answer::read(raw, separator)
 }
 
-/// Takes a provider's own words out of an error that repeats what it was sent: they are logged, shown, and
-/// kept in the open.
+/// Leaves out of `error` what repeats a secret.
 fn withhold(error: RequestError, provider: &Provider, sent: &[&Secret]) -> RequestError {
-    let secrets = sent.iter().copied().chain(provider.client_secret());
-    // The words may have been cut short, so that the beginning of a secret counts as well.
-    let beginnings: Vec<String> = secrets
-        .map(|secret| secret.expose().chars().take(SECRET_BEGINNING).collect())
-        .filter(|beginning: &String| beginning.len() >= SHORTEST_SECRET)
-        .collect();
-    let repeats = |text: &str| beginnings.iter().any(|beginning| text.contains(beginning.as_str()));
-    let code = |error: String| {
-        if repeats(&error) { "an error that repeats a secret".to_owned() } else { error }
-    };
-    let words = |description: Option<String>| description.filter(|text| !repeats(text));
+    let scrub = Scrub::new(provider, sent);
     match error {
-        RequestError::Rejected { error, description } => {
-            RequestError::Rejected { error: code(error), description: words(description) }
-        }
-        RequestError::Misconfigured { error, description } => {
-            RequestError::Misconfigured { error: code(error), description: words(description) }
-        }
+        RequestError::Rejected { error, description } => RequestError::Rejected {
+            error: scrub.code(error),
+            description: scrub.description(description),
+        },
+        RequestError::Misconfigured { error, description } => RequestError::Misconfigured {
+            error: scrub.code(error),
+            description: scrub.description(description),
+        },
         other => other,
     }
 }
 
-type Client =
+/// Encodes requests, and proves who the client is in each.
+pub(super) type Client =
     BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
 
 fn prepare_exchange(
@@ -152,7 +139,7 @@ fn prepare_refresh(
     withheld.into_request()
 }
 
-fn client(provider: &Provider) -> Client {
+pub(super) fn client(provider: &Provider) -> Client {
     let (auth_type, secret) = match provider.client_auth() {
         ClientAuth::RequestBody => (AuthType::RequestBody, provider.client_secret()),
         ClientAuth::Basic => (AuthType::BasicAuth, provider.client_secret()),
@@ -172,10 +159,10 @@ fn client(provider: &Provider) -> Client {
 /// That crate's parser refuses answers that real providers give, and loses status and
 /// `Retry-After`; so sending and reading are done here.
 #[derive(Default)]
-struct Withhold(Cell<Option<HttpRequest>>);
+pub(super) struct Withhold(Cell<Option<HttpRequest>>);
 
 impl Withhold {
-    fn into_request(self) -> Result<HttpRequest, RequestError> {
+    pub(super) fn into_request(self) -> Result<HttpRequest, RequestError> {
         self.0.into_inner().ok_or_else(|| RequestError::NotSent {
             detail: "the request could not be encoded".to_owned(),
         })
@@ -194,7 +181,7 @@ impl SyncHttpClient for Withhold {
 /// The stand-in's only answer.
 #[derive(Debug, thiserror::Error)]
 #[error("prepared, not sent")]
-struct Withheld;
+pub(super) struct Withheld;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! sees tokens only sealed. To add a store, implement [`SessionStore`] and run it through
 //! `contract::run` (feature `test-support`).
 
+mod access;
 #[cfg(any(test, feature = "test-support"))]
 pub mod contract;
 mod error;

@@ -22,7 +22,7 @@ use crate::ledger::{
 use crate::model::{OAuthToken, ProviderId, Secret, SessionKey, Timestamp, User};
 use crate::sealing::{Field, Keyring, Label, SealError};
 use crate::store::{
-    At, Lineage, News, Outage, PendingLogin, SessionStore, StoreError, StoreStanding,
+    At, Lineage, News, Outage, PendingLogin, SessionStore, StoreError, StoreStanding, access,
 };
 
 /// Seals, opens, and holds every call to a deadline.
@@ -368,8 +368,7 @@ impl SealedStore {
 
     fn open_access(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<OAuthToken> {
         let plain = self.open_blob(Label::of(key, Field::Access), sealed, at)?;
-        let text = std::str::from_utf8(&plain).map_err(|_| SealedStoreError::Content)?;
-        OAuthToken::from_own_json(text).map_err(|_| SealedStoreError::Content)
+        access::from_plain(&plain).ok_or(SealedStoreError::Content)
     }
 
     fn open_lineage(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<Lineage> {
@@ -391,14 +390,12 @@ impl SealedStore {
         let seal = |field, plain: &[u8]| {
             Sealed::new(self.keyring.seal(Label::of(key, field), generation, plain))
         };
-        let mut access = tokens.token.clone();
-        let refresh = access.refresh_token.take();
-        let access = Zeroizing::new(access.to_json());
+        let refresh = tokens.token.refresh_token.clone();
         let extra = (!tokens.extra.is_empty())
             .then(|| serde_json::to_vec(&tokens.extra).ok().map(Zeroizing::new))
             .flatten();
         NewTokens {
-            access: seal(Field::Access, access.as_bytes()),
+            access: seal(Field::Access, &access::to_plain(&tokens.token)),
             refresh: refresh.map(|token| seal(Field::Refresh, &lineage(tokens, token).to_plain())),
             extra: extra.map(|plain| seal(Field::Extra, &plain)),
             expires_in: tokens.spans.expires_in,
@@ -421,43 +418,4 @@ fn state_digest(state: &Secret) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use super::{Offered, Opened, PlainTokens, SealedStore, SealedStoreError, Spans};
-    use crate::ledger::{NewTokens, Put};
-    use crate::model::{OAuthToken, ProviderId, SessionKey};
-    use crate::sealing::{Keyring, SealError};
-    use crate::store::{MemoryStore, SessionStore};
-
-    #[tokio::test]
-    async fn an_older_blob_in_the_place_of_a_newer_one_is_refused() {
-        let inner = Arc::new(MemoryStore::new());
-        let store = SealedStore::new(inner.clone(), Keyring::generate(), Duration::from_secs(5));
-        let key = SessionKey::new("acme", "ann").unwrap();
-        let provider = ProviderId::new("p").unwrap();
-        let token = OAuthToken::from_json(r#"{"access_token":"a","refresh_token":"r"}"#).unwrap();
-        let extra = serde_json::Map::new();
-        let tokens = PlainTokens { token, before: None, extra, spans: Spans::default() };
-        let mut offered = Offered::default();
-        let first = store.put(&key, &provider, &tokens, &mut offered).await.unwrap().record;
-
-        let tokens = NewTokens {
-            access: first.access,
-            refresh: first.refresh,
-            extra: None,
-            expires_in: None,
-            refresh_expires_in: None,
-            due_in: None,
-        };
-        let generation = first.generation + 2;
-        inner.put(&key, Put { generation, provider, tokens }).await.unwrap();
-
-        let refused = SealedStoreError::Seal(SealError::Broken);
-        match store.load(&key).await {
-            Err(error) => assert_eq!(error, refused),
-            Ok(at) => assert!(!matches!(at.reply, Opened::Live(_)), "it was served"),
-        }
-    }
-}
+mod tests;

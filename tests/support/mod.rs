@@ -199,6 +199,7 @@ pub fn provider(simulator: &Simulator) -> ProviderBuilder {
     )
     .client_secret("simulator-secret")
     .redirect_url("http://127.0.0.1:9/callback")
+    .revocation_endpoint(simulator.revocation_endpoint())
     .user_endpoint(simulator.user_endpoint(), UserId::pointer("/sub"))
     .groups_claim("/groups")
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::model::{OAuthToken, Scope, Seconds, Secret, Timestamp};
 
-pub(crate) use self::read::read;
+pub(crate) use self::read::{read, refused};
 
 /// A token endpoint's answer that carried an access token.
 #[derive(Clone)]

@@ -18,26 +18,32 @@ pub(crate) fn read(
 ) -> Result<TokenAnswer, RequestError> {
     let status = raw.status;
     let in_doubt = |what: &str| RequestError::InDoubt { detail: format!("HTTP {status}{what}") };
-    let misconfigured = |description: Option<&str>| RequestError::Misconfigured {
-        error: format!("HTTP {status}"),
-        description: description.map(str::to_owned),
-    };
     match status {
         200..=299 => read_success(raw, separator),
-        300..=399 => Err(misconfigured(Some(
-            "the token endpoint redirects; redirects are never followed, so configure its final URL",
-        ))),
+        300..=399 => Err(RequestError::Misconfigured {
+            error: format!("HTTP {status}"),
+            description: Some(
+                "the token endpoint redirects; redirects are never followed, so configure its final URL"
+                    .to_owned(),
+            ),
+        }),
         408 => Err(in_doubt("")),
         429 => Err(RequestError::Busy { status, retry_after: raw.retry_after }),
-        400..=499 => {
-            let refused = members(raw).ok().and_then(|members| refusal(&members));
-            Err(refused.map_or_else(|| misconfigured(None), |refused| classify(refused, raw)))
-        }
+        400..=499 => Err(refused(raw)),
         503 if raw.retry_after.is_some() => {
             Err(RequestError::Busy { status, retry_after: raw.retry_after })
         }
         _ => Err(in_doubt("")),
     }
+}
+
+/// The error of an answer that is none of success, sorted by its code; the bare status where it states none.
+pub(crate) fn refused(raw: &RawAnswer) -> RequestError {
+    let refused = members(raw).ok().and_then(|members| refusal(&members));
+    refused.map_or_else(
+        || RequestError::Misconfigured { error: format!("HTTP {}", raw.status), description: None },
+        |refused| classify(refused, raw),
+    )
 }
 
 fn read_success(raw: &RawAnswer, separator: ScopeSeparator) -> Result<TokenAnswer, RequestError> {

@@ -11,6 +11,9 @@ use crate::oauth::{ProviderBuilder, ProviderUrl, UserId};
 /// Where refresh token rotation is on, a token used twice ends the whole family, unless a leeway
 /// is set (auth0.com/docs, "Refresh token rotation"): then say
 /// `reuse_class(ReuseClass::Grace(leeway))`. Where rotation is off, say `ReuseClass::NonRotating`.
+///
+/// Only refresh tokens are revoked (auth0.com/docs, "Revoke refresh tokens"): an access token lives out
+/// its time.
 pub fn auth0(
     domain: &str,
     client_id: impl Into<String>,
@@ -20,6 +23,7 @@ pub fn auth0(
         .client_secret(client_secret)
         .authorization_endpoint(format!("https://{domain}/authorize"))
         .token_endpoint(format!("https://{domain}/oauth/token"))
+        .revocation_endpoint(format!("https://{domain}/oauth/revoke"))
         .user_endpoint(format!("https://{domain}/userinfo"), UserId::pointer("/sub"))
         .scopes(["offline_access"])
         .user_scopes(["openid", "profile", "email"])

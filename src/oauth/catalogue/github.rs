@@ -13,6 +13,10 @@ const REFRESH_TOKEN_IDLE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// OAuth apps get access tokens that never expire. GitHub Apps get 8-hour ones with a single-use
 /// refresh token; a refresh ends the old access token at once
 /// (docs.github.com, "Refreshing user access tokens"). Groups are the user's teams.
+///
+/// There is no revocation endpoint in the sense of RFC 7009: GitHub deletes tokens through an API of its
+/// own, `DELETE /applications/{client_id}/token` (docs.github.com, "REST API endpoints for OAuth
+/// authorizations").
 pub fn github(client_id: impl Into<String>, client_secret: impl Into<Secret>) -> ProviderBuilder {
     ProviderBuilder::new("github", client_id)
         .client_secret(client_secret)

@@ -13,6 +13,9 @@ const REFRESH_TOKEN_IDLE: Duration = Duration::from_secs(90 * 24 * 3600);
 /// `tenant` is a directory's id or domain, or `common` (Flet's default), `organizations` or
 /// `consumers`. Unlike Flet it asks for `offline_access`: without it Microsoft gives no refresh
 /// token (learn.microsoft.com, "Scopes and permissions in the Microsoft identity platform").
+///
+/// There is no revocation endpoint: what Microsoft Graph offers instead, `revokeSignInSessions`, signs
+/// the user out of every application (learn.microsoft.com, "user: revokeSignInSessions").
 pub fn microsoft(
     client_id: impl Into<String>,
     client_secret: impl Into<Secret>,

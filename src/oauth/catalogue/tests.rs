@@ -148,6 +148,18 @@ fn an_unknown_provider_is_taken_for_the_strictest() {
 }
 
 #[test]
+fn tokens_are_revoked_where_the_provider_documents_an_endpoint() {
+    let endpoints: Vec<Option<String>> = presets()
+        .iter()
+        .map(|preset| preset.revocation_endpoint().map(|url| url.as_str().to_owned()))
+        .collect();
+
+    let google = Some("https://oauth2.googleapis.com/revoke".to_owned());
+    let auth0 = Some("https://example.us.auth0.com/oauth/revoke".to_owned());
+    assert_eq!(endpoints, [None, google, None, auth0, None]);
+}
+
+#[test]
 fn tenants_and_domains_cannot_bend_the_address() {
     for tenant in ["", "a/b", "../x", "a?b", "a#b", "a b", "..", "a%2fb"] {
         let error = microsoft("id", "secret", tenant).redirect_url("https://a.example/").build();

@@ -28,6 +28,7 @@ pub struct ProviderBuilder {
     redirect_url: Option<String>,
     authorization_endpoint: String,
     token_endpoint: String,
+    revocation_endpoint: Option<String>,
     user_endpoint: Option<String>,
     api_base: Option<String>,
     user_id: Option<UserId>,
@@ -59,6 +60,7 @@ impl ProviderBuilder {
             redirect_url: None,
             authorization_endpoint: String::new(),
             token_endpoint: String::new(),
+            revocation_endpoint: None,
             user_endpoint: None,
             api_base: None,
             user_id: None,
@@ -118,6 +120,12 @@ impl ProviderBuilder {
     /// Sets where codes and refresh tokens are redeemed.
     pub fn token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.token_endpoint = url.into();
+        self
+    }
+
+    /// Sets where tokens are revoked (RFC 7009); unless set, they live on until they expire.
+    pub fn revocation_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.revocation_endpoint = Some(url.into());
         self
     }
 
@@ -289,6 +297,11 @@ impl ProviderBuilder {
             authorization_endpoint,
             token_endpoint: check
                 .url("token_endpoint", ProviderUrl::parse(&self.token_endpoint))?,
+            revocation_endpoint: self
+                .revocation_endpoint
+                .as_deref()
+                .map(|url| check.url("revocation_endpoint", ProviderUrl::parse(url)))
+                .transpose()?,
             user_source: self.user_source(&check)?,
             client_id: self.client_id,
             client_secret: self.client_secret,

@@ -32,6 +32,7 @@ fn settings_come_back_as_given() {
         .id("other")
         .client_secret("secret")
         .client_auth(ClientAuth::Basic)
+        .revocation_endpoint("https://idp.example/revoke")
         .scope_separator(ScopeSeparator::Comma)
         .keeps_old_access_token()
         .default_lifetime(Duration::from_secs(1))
@@ -44,6 +45,7 @@ fn settings_come_back_as_given() {
 
     assert_eq!(provider.id().as_str(), "other");
     assert_eq!(provider.client_auth(), ClientAuth::Basic);
+    assert_eq!(provider.revocation_endpoint().unwrap().as_str(), "https://idp.example/revoke");
     assert_eq!(provider.scope_separator(), ScopeSeparator::Comma);
     assert!(!provider.kills_old_access_token());
     assert_eq!(provider.default_lifetime(), Some(Duration::from_secs(1)));
@@ -64,6 +66,7 @@ fn every_refusal_names_provider_and_setting() {
             "authorization_endpoint",
         ),
         (builder().token_endpoint("https://idp.example/#x"), "token_endpoint"),
+        (builder().revocation_endpoint("http://idp.example/"), "revocation_endpoint"),
         (builder().redirect_url("https://app.example/#x"), "redirect_url"),
         (builder().user_endpoint("idp", UserId::pointer("/sub")), "user_endpoint"),
         (builder().user_endpoint("https://idp.example/", UserId::pointer("sub")), "user_endpoint"),
