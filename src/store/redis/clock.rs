@@ -26,6 +26,8 @@ struct State {
     /// The same of this window.
     current: i64,
     began: BootTime,
+    /// The latest time an answer told.
+    told: i64,
 }
 
 fn boot_millis(boot: BootTime) -> i64 {
@@ -38,15 +40,18 @@ impl ServerClock {
         // One millisecond less, for both were rounded down.
         let sample = now.as_millis() - boot_millis(boot) - 1;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = State { before: sample, current: sample, began: boot, told: now.as_millis() };
         *state = Some(match *state {
-            Some(old) if sample + STEP_MS < old.best() => {
-                State { before: sample, current: sample, began: boot }
+            Some(old) if sample + STEP_MS < old.best() => fresh,
+            Some(old) => {
+                let told = old.told.max(now.as_millis());
+                if boot.since(old.began) >= WINDOW {
+                    State { before: old.current, told, ..fresh }
+                } else {
+                    State { current: old.current.max(sample), told, ..old }
+                }
             }
-            Some(old) if boot.since(old.began) >= WINDOW => {
-                State { before: old.current, current: sample, began: boot }
-            }
-            Some(old) => State { current: old.current.max(sample), ..old },
-            None => State { before: sample, current: sample, began: boot },
+            None => fresh,
         });
     }
 
@@ -54,7 +59,8 @@ impl ServerClock {
     pub(super) fn at(&self, boot: BootTime) -> Option<Timestamp> {
         let state = (*self.state.lock().unwrap_or_else(PoisonError::into_inner))?;
         let is_recent = boot.since(state.began) < WINDOW * 6;
-        is_recent.then(|| Timestamp::from_millis(state.best() + boot_millis(boot)))
+        let now = (state.best() + boot_millis(boot)).max(state.told);
+        is_recent.then(|| Timestamp::from_millis(now))
     }
 
     /// Forgets: the next answer may come of another server.
@@ -101,7 +107,7 @@ mod tests {
 
         clock.learn(Timestamp::from_millis(20_000), boot(100));
 
-        assert_eq!(clock.at(boot(100)), Some(Timestamp::from_millis(19_999)));
+        assert_eq!(clock.at(boot(101)), Some(Timestamp::from_millis(20_000)));
     }
 
     #[test]
