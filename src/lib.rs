@@ -53,6 +53,7 @@ pub mod ledger;
 pub mod sealing;
 pub mod timing;
 
+pub mod journal;
 pub mod oauth;
 pub mod store;
 

@@ -20,12 +20,24 @@ pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sealing", &["model"]),
     ("oauth", &["model"]),
     ("store", &["model", "ledger", "sealing"]),
-    ("actors", &["model", "ledger", "timing", "sealing", "oauth", "store"]),
-    ("hive", &["model", "ledger", "timing", "sealing", "oauth", "store", "actors"]),
+    ("journal", &["model", "ledger", "sealing"]),
+    ("actors", &["model", "ledger", "timing", "sealing", "oauth", "store", "journal"]),
+    ("hive", &["model", "ledger", "timing", "sealing", "oauth", "store", "journal", "actors"]),
     ("simulator", &["model", "oauth"]),
     (
         "cli",
-        &["model", "ledger", "timing", "sealing", "oauth", "store", "actors", "hive", "simulator"],
+        &[
+            "model",
+            "ledger",
+            "timing",
+            "sealing",
+            "oauth",
+            "store",
+            "journal",
+            "actors",
+            "hive",
+            "simulator",
+        ],
     ),
 ];
 
