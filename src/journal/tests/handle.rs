@@ -10,7 +10,6 @@ use crate::journal::tests::{
 };
 use crate::journal::{JournalError, JournalHealth};
 use crate::ledger::AttemptId;
-use crate::ledger::samples::MINUTE;
 
 fn poll_once<F: Future>(future: Pin<&mut F>) {
     let polled = future.poll(&mut Context::from_waker(Waker::noop()));
