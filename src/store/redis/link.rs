@@ -29,6 +29,9 @@ const IN_FLIGHT: usize = 4096;
 /// Subscriptions sent in one go.
 const SUBSCRIBE: usize = 256;
 
+/// How late the server may notice that a `WAIT` is over.
+const CLIENTS_CRON: Duration = Duration::from_millis(100);
+
 /// One connection, of whichever kind.
 #[derive(Clone)]
 pub(super) enum Wire {
@@ -141,8 +144,10 @@ impl Link {
         let mut both = redis::pipe();
         both.add_command(command.clone()).add_command(wait);
         let live = self.live()?;
+        // The server looks ten times a second whether a wait is over.
+        let deadline = self.options.deadline + self.options.confirm_within + CLIENTS_CRON;
         let answers = self
-            .within(&live, async {
+            .within_span(&live, deadline, async {
                 let mut wire = live.confirming.clone();
                 let answers = wire.commands(&both, keys[0]).await?;
                 match answers.first() {
@@ -175,7 +180,15 @@ impl Link {
         live: &Live,
         call: impl Future<Output = RedisResult<T>>,
     ) -> Outcome<T> {
-        let deadline = self.options.deadline;
+        self.within_span(live, self.options.deadline, call).await
+    }
+
+    async fn within_span<T>(
+        &self,
+        live: &Live,
+        deadline: Duration,
+        call: impl Future<Output = RedisResult<T>>,
+    ) -> Outcome<T> {
         let call = async {
             let _permit = self.permits.acquire().await;
             call.await
