@@ -57,7 +57,7 @@ fn answer(attempt: u128) -> Answer {
         due_in: Some(Duration::from_secs(60)),
     };
     let attempt = AttemptId(attempt);
-    let commit = Commit { attempt, base: 1, sequence: 2, tokens, last_read: None };
+    let commit = Commit { attempt, base: 1, sequence: 2, tokens, last_read: None, origin: None };
     Answer { key: key(attempt.0), provider: ProviderId::new("sample").unwrap(), commit }
 }
 

@@ -152,7 +152,7 @@ async fn a_write_whose_answer_was_lost_is_safe_to_repeat() {
 
 #[tokio::test]
 async fn a_server_that_is_gone_is_told_at_once_and_found_again_when_it_is_back() {
-    let mut redis = RedisServer::own(&DURABLE).await;
+    let mut redis = RedisServer::own(DURABLE).await;
     let store = connect(redis.url()).await;
     store.put(&key(), login(1)).await.unwrap();
     let mut news = store.news().unwrap();
@@ -180,7 +180,7 @@ async fn a_server_that_is_gone_is_told_at_once_and_found_again_when_it_is_back()
 
 #[tokio::test]
 async fn a_node_that_comes_while_the_server_settles_waits_as_well() {
-    let mut redis = RedisServer::own(&DURABLE).await;
+    let mut redis = RedisServer::own(DURABLE).await;
     let first = connect(redis.url()).await;
     first.put(&key(), login(1)).await.unwrap();
     redis.restart().await;

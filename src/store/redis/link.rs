@@ -70,6 +70,8 @@ pub(super) struct Link {
 
 #[derive(Default)]
 struct State {
+    /// The run id of the server this node was connected to last.
+    server: Option<String>,
     outage: Option<StoreError>,
     notes: Vec<String>,
 }
@@ -265,6 +267,13 @@ impl Link {
         }
         let detail = format!("nothing begins for another {} ms", left.as_millis());
         Err(unavailable(Outage::Settling, detail))
+    }
+
+    /// Takes note of the server behind the connection; true if it is another than before.
+    pub(super) fn meet(&self, run_id: &str) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.server.replace(run_id.to_owned());
+        before.is_some_and(|before| before != run_id)
     }
 
     pub(super) fn set_outage(&self, outage: Option<StoreError>) {
