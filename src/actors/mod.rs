@@ -7,6 +7,7 @@
 mod gate;
 mod host;
 mod lifetimes;
+mod listener;
 mod registry;
 mod scheduler;
 mod session;
@@ -18,11 +19,13 @@ mod task_kind;
 pub(crate) use self::gate::GateOptions;
 pub(crate) use self::host::Host;
 pub(crate) use self::lifetimes::{Lifetimes, spans};
-pub(crate) use self::registry::Registry;
+pub(crate) use self::registry::{Cached, Registry, TrustOptions};
 pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};
 #[cfg(test)]
 pub(crate) use self::session::Panic;
-pub(crate) use self::session::{Freshness, Known, Want, store_failure};
+pub(crate) use self::session::{
+    Freshness, Known, LoadOutcome, Want, load as load_session, recheck, store_failure,
+};
 pub(crate) use self::shared::{ProviderEntry, Shared, SharedOptions};
 pub(crate) use self::supervisor::Supervisor;
 pub(crate) use self::task_kind::TaskKind;
@@ -41,5 +44,8 @@ pub(crate) fn start_background(
 ) {
     let shared = supervisor.shared();
     shared.spawn(TaskKind::Scheduler, scheduler::run(supervisor.clone(), scheduling, commands));
+    if let Some(news) = shared.store.news() {
+        shared.spawn(TaskKind::Listener, listener::run(supervisor.clone(), news));
+    }
     shared.spawn(TaskKind::Sweeper, sweeper::run(Arc::clone(shared)));
 }

@@ -21,6 +21,52 @@ const EVICT_AFTER_IDLE: u32 = 6;
 /// Sessions known to this process.
 pub(crate) struct Registry {
     places: DashMap<SessionKey, Place, ahash::RandomState>,
+    trust: Trust,
+    loads: DashMap<SessionKey, Loads>,
+}
+
+/// What a reader finds.
+pub(crate) enum Cached {
+    /// To be handed out without a second thought.
+    Fresh(Arc<Snapshot>),
+    /// To be handed out, and to be looked up in the store behind it: it was verified a while ago.
+    Doubtful(Arc<Snapshot>),
+    /// To be asked of the session's actor.
+    Miss,
+}
+
+/// How long a snapshot may be handed out without a look at the store that others write to as well.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TrustOptions {
+    /// After this long it is looked up behind the reader's back.
+    pub(crate) recheck_after: Duration,
+    /// After this long without an answer of the store it is not handed out.
+    pub(crate) max_unverified: Duration,
+}
+
+/// The same in [`READ_UNIT_BITS`].
+struct Trust {
+    recheck_after: u32,
+    max_unverified: u32,
+    /// What was verified before this may have changed since without a word.
+    missed: AtomicU32,
+}
+
+/// Reads of one session's record that are under way.
+#[derive(Default)]
+struct Loads {
+    count: u32,
+    /// The newest version that was heard of meanwhile.
+    heard: u64,
+}
+
+/// A read of a session's record that is under way: a change that is heard of meanwhile makes what it brings
+/// outdated.
+pub(crate) struct Load<'a> {
+    registry: &'a Registry,
+    key: &'a SessionKey,
+    /// True if no other was under way.
+    pub(crate) is_alone: bool,
 }
 
 /// What is kept for one session. Small: there may be millions.
@@ -35,6 +81,10 @@ pub(crate) struct Place {
     last_read: AtomicU32,
     /// When its actor was last busy, in the same units.
     last_active: AtomicU32,
+    /// When the store last said what the snapshot says, in the same units.
+    verified: AtomicU32,
+    /// When a look at the store was last asked for, in the same units.
+    asked: AtomicU32,
 }
 
 fn units(time: BootTime) -> u32 {
@@ -46,18 +96,66 @@ fn from_units(units: u32) -> BootTime {
     BootTime::from_nanos(u64::from(units) << READ_UNIT_BITS)
 }
 
-impl Registry {
-    pub(crate) fn new() -> Self {
-        Self { places: DashMap::default() }
+impl Trust {
+    fn new(options: Option<TrustOptions>) -> Self {
+        let span = |span: Duration| units(BootTime::default() + span);
+        // A store nobody else writes to is always as its only user remembers it.
+        let recheck_after = options.map_or(u32::MAX, |it| span(it.recheck_after));
+        let max_unverified = options.map_or(u32::MAX, |it| span(it.max_unverified));
+        Self { recheck_after, max_unverified, missed: AtomicU32::new(0) }
     }
 
-    /// The published snapshot, if it may be handed out without a second thought.
     #[inline]
-    pub(crate) fn fresh(&self, key: &SessionKey, now: BootTime) -> Option<Arc<Snapshot>> {
-        let place = self.places.get(key)?;
-        let snapshot = place.snapshot.as_ref().filter(|snapshot| snapshot.is_fresh(now))?;
+    fn is_verified(&self, verified: u32, now: u32) -> bool {
+        let since = now.saturating_sub(self.recheck_after);
+        verified >= since.max(self.missed.load(Ordering::Relaxed))
+    }
+
+    fn is_tolerable(&self, verified: u32, now: u32) -> bool {
+        self.is_verified(verified, now)
+            || (self.max_unverified > 0 && now.saturating_sub(verified) <= self.max_unverified)
+    }
+}
+
+impl Registry {
+    /// `None` for a store that nobody else writes to.
+    pub(crate) fn new(trust: Option<TrustOptions>) -> Self {
+        Self { places: DashMap::default(), trust: Trust::new(trust), loads: DashMap::new() }
+    }
+
+    /// The published snapshot, if it is fresh and verified, or was not long ago.
+    #[inline]
+    pub(crate) fn cached(&self, key: &SessionKey, now: BootTime) -> Cached {
+        let Some(place) = self.places.get(key) else {
+            return Cached::Miss;
+        };
+        let Some(snapshot) = place.snapshot.as_ref().filter(|snapshot| snapshot.is_fresh(now))
+        else {
+            return Cached::Miss;
+        };
+        let now_units = units(now);
+        let verified = place.verified.load(Ordering::Relaxed);
+        if self.trust.is_verified(verified, now_units) {
+            place.note_read(now);
+            return Cached::Fresh(Arc::clone(snapshot));
+        }
+        if !self.trust.is_tolerable(verified, now_units) {
+            return Cached::Miss;
+        }
         place.note_read(now);
-        Some(Arc::clone(snapshot))
+        // One look a second is asked for, by the first reader.
+        if place.asked.swap(now_units, Ordering::Relaxed) == now_units {
+            return Cached::Fresh(Arc::clone(snapshot));
+        }
+        Cached::Doubtful(Arc::clone(snapshot))
+    }
+
+    /// The published snapshot, if it may still be handed out where nothing newer can be had.
+    pub(crate) fn tolerable(&self, key: &SessionKey, now: BootTime) -> Option<Arc<Snapshot>> {
+        let place = self.places.get(key)?;
+        let verified = place.verified.load(Ordering::Relaxed);
+        let tolerable = self.trust.is_tolerable(verified, units(now));
+        place.snapshot.clone().filter(|_| tolerable)
     }
 
     /// The published snapshot, whatever its age.
@@ -65,13 +163,52 @@ impl Registry {
         self.places.get(key)?.snapshot.clone()
     }
 
-    /// Publishes a snapshot, unless a newer one stands.
-    pub(crate) fn publish(&self, key: &SessionKey, snapshot: &Arc<Snapshot>) {
+    /// Publishes a snapshot, unless a newer one stands. The store said so at `seen`, or later.
+    pub(crate) fn publish(&self, key: &SessionKey, snapshot: &Arc<Snapshot>, seen: BootTime) {
         let mut place = self.places.entry(key.clone()).or_default();
         let newer = place.snapshot.as_ref().is_none_or(|old| old.version() <= snapshot.version());
         if newer && snapshot.version() > place.deleted_version {
             place.snapshot = Some(Arc::clone(snapshot));
+            place.verified.fetch_max(units(seen), Ordering::Relaxed);
         }
+    }
+
+    /// Another node may have given the session that version. What is older is looked up at its next read,
+    /// or, where the provider has stopped accepting it, is not handed out any more.
+    pub(crate) fn hear(&self, key: &SessionKey, version: u64, now: BootTime) {
+        if let Some(mut loads) = self.loads.get_mut(key) {
+            loads.heard = loads.heard.max(version);
+        }
+        let Some(mut place) = self.places.get_mut(key) else {
+            return;
+        };
+        let Some(snapshot) = place.snapshot.as_ref().filter(|old| old.version() < version) else {
+            return;
+        };
+        if snapshot.ends_with_successor() {
+            place.snapshot = None;
+        } else {
+            let doubtful = units(now).saturating_sub(self.trust.recheck_after).saturating_sub(1);
+            place.verified.fetch_min(doubtful, Ordering::Relaxed);
+            place.asked.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Changes may have gone unheard: everything is looked up at its next read.
+    pub(crate) fn missed(&self, now: BootTime) {
+        self.trust.missed.fetch_max(units(now).saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// A read of the session's record begins.
+    pub(crate) fn begin_load<'a>(&'a self, key: &'a SessionKey) -> Load<'a> {
+        let mut loads = self.loads.entry(key.clone()).or_default();
+        loads.count += 1;
+        Load { registry: self, key, is_alone: loads.count == 1 }
+    }
+
+    /// True if nothing is known of the session, and nobody looks for it.
+    pub(crate) fn is_unknown(&self, key: &SessionKey) -> bool {
+        self.places.get(key).is_none_or(|place| place.is_empty())
     }
 
     /// Takes the published snapshot away: the session is gone. An exchange that is just finishing may
@@ -166,6 +303,22 @@ impl Registry {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let actors = self.places.iter().filter(|place| place.actor.is_some()).count();
         (self.places.len(), actors)
+    }
+}
+
+impl Load<'_> {
+    /// True if a version newer than `version` was heard of since it began.
+    pub(crate) fn is_outdated(&self, version: u64) -> bool {
+        self.registry.loads.get(self.key).is_some_and(|loads| loads.heard > version)
+    }
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        self.registry.loads.remove_if_mut(self.key, |_, loads| {
+            loads.count -= 1;
+            loads.count == 0
+        });
     }
 }
 

@@ -14,11 +14,12 @@ use tokio_util::task::TaskTracker;
 use crate::actors::gate::{Gate, GateOptions};
 use crate::actors::registry::Registry;
 use crate::actors::scheduler::SchedulerHandle;
+use crate::actors::session::Known;
 use crate::actors::task_kind::TaskKind;
 use crate::ledger::{AttemptId, NodeId};
 use crate::model::{Clock, Misconfigured, ProviderId, SessionKey, Timestamp, TokenError};
 use crate::oauth::{HttpClient, Provider};
-use crate::store::SealedStore;
+use crate::store::{SealedStore, Session};
 use crate::timing::{Backoff, RefreshPolicy};
 
 /// What is shared by all actors of a hive.
@@ -75,6 +76,14 @@ impl Shared {
             .get(id)
             .cloned()
             .ok_or_else(|| TokenError::misconfigured(Misconfigured::UnknownProvider(id.clone())))
+    }
+
+    /// A session's record in this process's own time.
+    pub(crate) fn known(&self, session: &Session) -> Known {
+        let provider = self.provider(&session.record.provider);
+        // Of a provider that is not configured nobody knows better.
+        let kills_old = provider.map_or(true, |entry| entry.provider.kills_old_access_token());
+        Known::of(session, self.clock.boot(), &self.options.policy, kills_old)
     }
 
     /// Runs a task on the host runtime; shutdown waits for it if its kind says so.

@@ -7,7 +7,7 @@ use actix::{Actor, Addr, Handler, MailboxError, Message};
 use tokio::sync::oneshot;
 
 use crate::actors::host::Arbiters;
-use crate::actors::session::{GetToken, Known, Present, SessionActor, Want};
+use crate::actors::session::{GetToken, Known, Learned, Outdated, Present, SessionActor, Want};
 use crate::actors::shared::Shared;
 use crate::model::{SessionKey, Snapshot, TokenError, Unavailable};
 
@@ -78,6 +78,20 @@ impl Supervisor {
         <SessionActor as Actor>::Context: ToEnvelope<SessionActor, M>,
     {
         self.actor(key).do_send(message);
+    }
+
+    /// Tells the session's actor, if one runs, what the record says.
+    pub(crate) fn learned(&self, key: &SessionKey, known: Box<Known>) {
+        if let Some(actor) = self.shared.registry.running(key) {
+            actor.do_send(Learned(known));
+        }
+    }
+
+    /// Tells the session's actor, if one runs, that another node gave the session that version.
+    pub(crate) fn outdated(&self, key: &SessionKey, version: u64) {
+        if let Some(actor) = self.shared.registry.running(key) {
+            actor.do_send(Outdated(version));
+        }
     }
 
     /// Tells the session's actor, if one runs, that the session was changed from outside.

@@ -8,6 +8,12 @@ pub(crate) enum TaskKind {
     Scheduler,
     /// Passivates idle actors and evicts what nobody reads. Cannot fail. At shutdown: stops at once.
     Sweeper,
+    /// Hears what other nodes do to sessions. Cannot fail: what it misses is looked up. At shutdown: stops
+    /// at once.
+    Listener,
+    /// One look at a record behind a reader's back. On an error: the next reader asks again. At shutdown:
+    /// is waited for.
+    Recheck,
     /// One exchange with a provider. On an error: tells the ledger. At shutdown: is waited for, since a
     /// refresh token may be spent already.
     Exchange,
@@ -21,6 +27,8 @@ impl TaskKind {
         match self {
             Self::Scheduler => "scheduler",
             Self::Sweeper => "sweeper",
+            Self::Listener => "listener",
+            Self::Recheck => "recheck",
             Self::Exchange => "exchange",
             Self::Load => "load",
         }
@@ -28,6 +36,6 @@ impl TaskKind {
 
     /// True if shutdown waits until it has finished.
     pub(crate) fn is_drained(self) -> bool {
-        matches!(self, Self::Scheduler | Self::Exchange | Self::Load)
+        matches!(self, Self::Scheduler | Self::Recheck | Self::Exchange | Self::Load)
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::actors::{
     self, GateOptions, Host, ProviderEntry, Registry, SchedulerHandle, SchedulerOptions, Shared,
-    SharedOptions, Supervisor,
+    SharedOptions, Supervisor, TrustOptions,
 };
 use crate::hive::TokenHive;
 use crate::ledger::NodeId;
@@ -25,6 +25,10 @@ use crate::timing::{Backoff, RefreshPolicy};
 /// Waits shorter than this are remembered in memory whatever the polling interval: callers wait for
 /// their end (15 s unless told otherwise), and a claimed session is hidden from the due index meanwhile.
 const LEAST_HORIZON: Duration = Duration::from_secs(20);
+
+/// A token of a shared store that was read is looked up again this long after it was verified, should a
+/// message have been lost.
+const RECHECK_AFTER: Duration = Duration::from_secs(60);
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -49,6 +53,7 @@ pub struct HiveBuilder {
     poll_every: Duration,
     max_waiters: usize,
     actor_threads: usize,
+    max_unverified: Duration,
 }
 
 impl HiveBuilder {
@@ -68,6 +73,7 @@ impl HiveBuilder {
             poll_every: Duration::from_secs(10),
             max_waiters: 10_000,
             actor_threads: 2,
+            max_unverified: Duration::from_secs(15 * 60),
         }
     }
 
@@ -149,6 +155,13 @@ impl HiveBuilder {
         self
     }
 
+    /// With a store that other nodes write to as well: how long a token is handed out although the store
+    /// cannot say that its session still stands. With 0 it is refused at once. Default 15 min.
+    pub fn max_unverified(mut self, span: Duration) -> Self {
+        self.max_unverified = span;
+        self
+    }
+
     /// Threads that sessions' actors live on. Default 2.
     pub fn actor_threads(mut self, threads: usize) -> Self {
         self.actor_threads = threads;
@@ -173,13 +186,17 @@ impl HiveBuilder {
             None => Keyring::generate(),
         };
         let node = node_id(store.is_exclusive());
+        let shared_store = store.news().is_some();
         let scheduling = self.scheduling();
         let (scheduler, commands) = SchedulerHandle::new(scheduling.horizon);
         let shared = Arc::new(Shared {
             providers: ArcSwap::from_pointee(self.build_providers()?),
             http: HttpClient::new(&self.http, Arc::clone(&self.clock))?,
             store: SealedStore::new(store, keyring, self.store_deadline),
-            registry: Registry::new(),
+            registry: Registry::new(shared_store.then_some(TrustOptions {
+                recheck_after: RECHECK_AFTER,
+                max_unverified: self.max_unverified,
+            })),
             scheduler,
             node,
             options: self.shared_options(),

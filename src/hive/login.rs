@@ -287,8 +287,8 @@ pub(crate) async fn store(
             Err(error) => return Err(store_failure(&error)),
         }
     };
-    let known = Known::of(&session, shared.clock.boot(), &shared.options.policy);
-    shared.registry.publish(key, &known.snapshot);
+    let known = shared.known(&session);
+    shared.registry.publish(key, &known.snapshot, known.learned);
     shared.registry.note_read(key, shared.clock.boot());
     supervisor.replaced(key, Some(known.clone()));
     if let Some(due_in) = tokens.spans.due_in {

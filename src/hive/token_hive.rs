@@ -4,7 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::actors::{Freshness, Host, Shared, Supervisor, Want, store_failure};
+use crate::actors::{
+    Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_session,
+    recheck, store_failure,
+};
 use crate::hive::{AuthorizationService, HiveBuilder, ServiceOptions, TokenRequest};
 use crate::model::{
     NeedsLogin, OAuthToken, ProviderId, SessionKey, Snapshot, TokenError, Unavailable,
@@ -57,10 +60,38 @@ impl TokenHive {
     pub async fn token(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
         let shared = self.shared();
         // The margin before expiry is far longer than this clock is late.
-        match shared.registry.fresh(key, shared.clock.boot_coarse()) {
-            Some(snapshot) => Ok(snapshot),
-            None => Box::pin(self.ask(key, TokenRequest::new())).await,
+        match shared.registry.cached(key, shared.clock.boot_coarse()) {
+            Cached::Fresh(snapshot) => Ok(snapshot),
+            Cached::Doubtful(snapshot) => {
+                self.recheck(key);
+                Ok(snapshot)
+            }
+            Cached::Miss => Box::pin(self.missed(key)).await,
         }
+    }
+
+    /// A session this process knows nothing of needs no actor while its stored token is fresh.
+    async fn missed(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
+        let shared = self.shared();
+        if shared.registry.is_unknown(key) {
+            let load = shared.registry.begin_load(key);
+            // Whoever comes second waits in the actor, so that a rush on one session reads it twice at most.
+            if load.is_alone
+                && let LoadOutcome::Known(known) = load_session(shared, key).await
+                && known.abandoned.is_none()
+                && known.snapshot.is_fresh(shared.clock.boot())
+            {
+                shared.registry.note_read(key, shared.clock.boot());
+                return Ok(known.snapshot);
+            }
+        }
+        self.ask(key, TokenRequest::new()).await
+    }
+
+    /// Has the record looked at, after a reader was handed what it said a while ago.
+    fn recheck(&self, key: &SessionKey) {
+        let (supervisor, key) = (self.inner.supervisor.clone(), key.clone());
+        self.shared().spawn(TaskKind::Recheck, async move { recheck(&supervisor, &key).await });
     }
 
     /// A token that meets `request`.
@@ -75,10 +106,18 @@ impl TokenHive {
     ) -> Result<Arc<Snapshot>, TokenError> {
         let shared = self.shared();
         let now = shared.clock.boot();
-        let cached = shared.registry.fresh(key, now).filter(|snapshot| {
+        let cached = match shared.registry.cached(key, now) {
+            Cached::Fresh(snapshot) => Some(snapshot),
+            Cached::Doubtful(snapshot) => {
+                self.recheck(key);
+                Some(snapshot)
+            }
+            Cached::Miss => None,
+        };
+        let suits = cached.filter(|snapshot| {
             !request.newest && snapshot.expires().since(now) >= request.min_validity
         });
-        match cached {
+        match suits {
             Some(snapshot) => Ok(snapshot),
             None => self.ask(key, request).await,
         }
@@ -122,7 +161,7 @@ impl TokenHive {
     /// record, overloaded, or stopped, and the published token is as good as before.
     fn published(&self, key: &SessionKey, request: TokenRequest) -> Option<Arc<Snapshot>> {
         let now = self.shared().clock.boot();
-        let snapshot = self.shared().registry.snapshot(key).filter(|_| !request.newest)?;
+        let snapshot = self.shared().registry.tolerable(key, now).filter(|_| !request.newest)?;
         let suits = snapshot.is_valid(now) && snapshot.expires().since(now) >= request.min_validity;
         suits.then_some(snapshot)
     }
@@ -208,7 +247,7 @@ impl TokenHive {
     pub(crate) async fn load(&self, key: &SessionKey) -> Result<Option<Session>, TokenError> {
         match self.shared().store.load(key).await {
             Ok(At { reply: Opened::Live(session), .. }) => Ok(Some(*session)),
-            Ok(At { reply: Opened::Absent, .. }) => Ok(None),
+            Ok(At { reply: Opened::Gone | Opened::Absent, .. }) => Ok(None),
             Err(error) => Err(store_failure(&error)),
         }
     }

@@ -14,6 +14,7 @@ pub struct Snapshot {
     expires: BootTime,
     version: u64,
     generation: u64,
+    ends_with_successor: bool,
     details: Details,
 }
 
@@ -37,6 +38,8 @@ pub struct Standing {
     pub expires: BootTime,
     /// The same on the wall clock; `None` for never or unknown.
     pub expires_at: Option<Timestamp>,
+    /// Whether the provider stops accepting it as soon as the session is refreshed.
+    pub ends_with_successor: bool,
 }
 
 impl Snapshot {
@@ -47,6 +50,7 @@ impl Snapshot {
             expires: standing.expires,
             version: standing.version,
             generation: standing.generation,
+            ends_with_successor: standing.ends_with_successor,
             access_token: token.access_token.clone(),
             details: Details {
                 token_type: token.token_type.as_deref().map(Into::into),
@@ -84,6 +88,11 @@ impl Snapshot {
     /// How many reader-visible changes this session has seen. Name it when reporting a 401.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// True if the provider stops accepting it as soon as the session is refreshed.
+    pub fn ends_with_successor(&self) -> bool {
+        self.ends_with_successor
     }
 
     /// True until the margin before expiry begins: it may be handed out without a second thought.

@@ -46,6 +46,9 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) enum Opened {
     Live(Box<Session>),
+    /// It was deleted.
+    Gone,
+    /// It was never there, or the store has lost it.
     Absent,
 }
 
@@ -143,6 +146,7 @@ impl SealedStore {
         let At { now, reply } = self.within(self.inner.read(key)).await?;
         let reply = match reply.record {
             Some(record) => Opened::Live(Box::new(self.open_session(key, record, now)?)),
+            None if reply.tombstone.is_some() => Opened::Gone,
             None => Opened::Absent,
         };
         Ok(At { now, reply })

@@ -7,7 +7,8 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler};
 
 use crate::actors::scheduler::RefreshLimits;
 use crate::actors::session::messages::{
-    Exchanged, Freshness, GetToken, Loaded, Passivate, Present, RefreshDue, TokenReply, Want,
+    Exchanged, Freshness, GetToken, Learned, Loaded, Outdated, Passivate, Present, RefreshDue,
+    TokenReply, Want,
 };
 use crate::actors::session::outcome::LoadOutcome;
 use crate::actors::session::state::{Reason, State, Step, Work};
@@ -246,11 +247,32 @@ impl Handler<Present> for SessionActor {
     fn handle(&mut self, message: Present, _: &mut Self::Context) {
         // A read that was under way may have taken away what the login just published, or the other way.
         match &message.0 {
-            Some(known) => self.shared().registry.publish(&self.key, &known.snapshot),
+            Some(known) => {
+                self.shared().registry.publish(&self.key, &known.snapshot, known.learned);
+            }
             None => self.shared().registry.retract(&self.key, 0),
         }
         self.state.replaced(message.0);
         self.settle_waiters(None);
+    }
+}
+
+impl Handler<Learned> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Learned, _: &mut Self::Context) {
+        self.state.learned(message.0);
+        self.settle_waiters(None);
+    }
+}
+
+impl Handler<Outdated> for SessionActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Outdated, _: &mut Self::Context) {
+        if self.state.outdated(message.0) {
+            self.settle_waiters(None);
+        }
     }
 }
 

@@ -73,7 +73,7 @@ impl<'a> Exchange<'a> {
                 self.redeem(&redeem, begun_at, permit).await
             }
             Ok(At { reply: Begun::Newer(session), .. }) => {
-                ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session)))
+                ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session, begun_at)))
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
             Err(error) => {
@@ -215,7 +215,7 @@ impl<'a> Exchange<'a> {
                 let policy = &self.shared.options.policy;
                 let boot = self.shared.clock.boot();
                 let known = Known::installed(self.known, &committed, boot, policy);
-                self.shared.registry.publish(self.key, &known.snapshot);
+                self.shared.registry.publish(self.key, &known.snapshot, boot);
                 if let Some(due_in) = tokens.spans.due_in {
                     self.shared.scheduler.schedule(self.key, due_in);
                 }

@@ -62,7 +62,12 @@ pub(crate) enum Condition {
 
 impl Known {
     /// Translates the store's time into this process's.
-    pub(crate) fn of(session: &Session, boot: BootTime, policy: &RefreshPolicy) -> Self {
+    pub(crate) fn of(
+        session: &Session,
+        boot: BootTime,
+        policy: &RefreshPolicy,
+        ends_with_successor: bool,
+    ) -> Self {
         let record = &session.record;
         let ahead = |at: Timestamp| boot + at.since(session.now);
         let lifetime = record.expires.map(|expires| expires.since(record.received));
@@ -80,6 +85,7 @@ impl Known {
             serve_until: if lifetime.is_some() { expires - margin } else { BootTime::NEVER },
             expires,
             expires_at: record.expires,
+            ends_with_successor,
         };
         let health = match record.status {
             Status::Dead => Condition::Ended(Box::new(rejected(record))),
@@ -122,6 +128,7 @@ impl Known {
             serve_until: if lifetime.is_some() { expires - margin } else { BootTime::NEVER },
             expires,
             expires_at: expires_in.map(|span| now + span),
+            ends_with_successor: before.snapshot.ends_with_successor(),
         };
         let refreshable = tokens.token.refresh_token.is_some();
         Self {

@@ -56,6 +56,16 @@ pub(crate) struct RefreshDue {
 #[rtype(result = "()")]
 pub(crate) struct Present(pub(crate) Option<Box<Known>>);
 
+/// The record was read behind the actor's back, and this is what it says.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Learned(pub(crate) Box<Known>);
+
+/// Another node gave the session this version.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Outdated(pub(crate) u64);
+
 /// Go, if nothing is in progress: the record stays, the next message brings the actor back.
 #[derive(Message)]
 #[rtype(result = "()")]

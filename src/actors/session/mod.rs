@@ -14,5 +14,8 @@ pub(crate) use self::actor::SessionActor;
 pub(crate) use self::known::Known;
 #[cfg(test)]
 pub(crate) use self::messages::Panic;
-pub(crate) use self::messages::{Freshness, GetToken, Passivate, Present, RefreshDue, Want};
-pub(crate) use self::outcome::store_failure;
+pub(crate) use self::messages::{
+    Freshness, GetToken, Learned, Outdated, Passivate, Present, RefreshDue, Want,
+};
+pub(crate) use self::outcome::{LoadOutcome, store_failure};
+pub(crate) use self::work::{load, recheck};

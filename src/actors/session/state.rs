@@ -226,6 +226,26 @@ impl State {
         self.known = known;
     }
 
+    /// The record was read behind the actor's back. Work in progress knows better.
+    pub(crate) fn learned(&mut self, known: Box<Known>) {
+        if self.working.is_none() {
+            self.learn(known);
+        }
+    }
+
+    /// Another node gave the session this version. True if what the actor knew is of no use any more. An
+    /// exchange in progress finds out for itself; a read may have come too early.
+    pub(crate) fn outdated(&mut self, version: u64) -> bool {
+        let is_older = self.version().is_some_and(|known| known < version);
+        if !is_older || matches!(self.working, Some(Work::Exchange(_))) {
+            return false;
+        }
+        self.outdated = self.working.is_some();
+        self.trouble = None;
+        self.known = None;
+        true
+    }
+
     fn learn(&mut self, known: Box<Known>) {
         let newer = self
             .known

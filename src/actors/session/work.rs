@@ -8,30 +8,79 @@ use crate::actors::session::known::Condition;
 use crate::actors::session::outcome::{self, ExchangeOutcome, LoadOutcome, store_failure};
 use crate::actors::session::state::Reason;
 use crate::actors::shared::{ProviderEntry, Shared};
+use crate::actors::supervisor::Supervisor;
 use crate::ledger::{ErrorNote, Fail, FailKind, FailReply, Settled};
-use crate::model::{ReuseClass, SessionKey, TokenError, Unavailable};
+use crate::model::{BootTime, ReuseClass, SessionKey, TokenError, Unavailable};
 use crate::store::{At, Opened, Session};
 use crate::timing::{self, Activity, Chance};
 
+/// How often a record is read again because it changed while it was being read.
+const RELOADS: usize = 3;
+
 /// Reads the record and publishes what it says.
 pub(crate) async fn load(shared: &Shared, key: &SessionKey) -> LoadOutcome {
+    let load = shared.registry.begin_load(key);
+    let mut outcome = load_once(shared, key).await;
+    for _ in 0..RELOADS {
+        let outdated = matches!(&outcome, LoadOutcome::Known(known) if load.is_outdated(known.snapshot.version()));
+        if !outdated {
+            break;
+        }
+        outcome = load_once(shared, key).await;
+    }
+    outcome
+}
+
+async fn load_once(shared: &Shared, key: &SessionKey) -> LoadOutcome {
+    let asked = shared.clock.boot();
     match shared.store.load(key).await {
         Ok(At { reply: Opened::Live(session), .. }) => {
-            LoadOutcome::Known(Box::new(publish(shared, key, &session)))
+            LoadOutcome::Known(Box::new(publish(shared, key, &session, asked)))
         }
-        Ok(At { reply: Opened::Absent, .. }) => {
+        Ok(At { reply: Opened::Gone, .. }) => {
             shared.registry.retract(key, 0);
             LoadOutcome::Absent
         }
+        Ok(At { reply: Opened::Absent, .. }) => absent(shared, key),
         Err(error) => LoadOutcome::Failed(store_failure(&error)),
     }
 }
 
-pub(crate) fn publish(shared: &Shared, key: &SessionKey, session: &Session) -> Known {
-    let known = Known::of(session, shared.clock.boot(), &shared.options.policy)
-        .with_abandoned(session, &shared.node);
-    shared.registry.publish(key, &known.snapshot);
+/// Nothing is there, and nothing says that it was deleted. A session that this node has a valid token of
+/// was lost by the store: that ends it for nobody while the token lives.
+fn absent(shared: &Shared, key: &SessionKey) -> LoadOutcome {
+    let now = shared.clock.boot();
+    let held = shared.registry.snapshot(key).filter(|snapshot| snapshot.is_valid(now));
+    if held.is_none() {
+        shared.registry.retract(key, 0);
+        return LoadOutcome::Absent;
+    }
+    let detail = "it has lost the record of this session".to_owned();
+    let wait = Some(Duration::from_secs(5));
+    LoadOutcome::Failed(TokenError::unavailable(Unavailable::Store { detail }, wait))
+}
+
+/// Shows readers what the store said when it was asked at `asked`.
+pub(crate) fn publish(
+    shared: &Shared,
+    key: &SessionKey,
+    session: &Session,
+    asked: BootTime,
+) -> Known {
+    let known = shared.known(session).with_abandoned(session, &shared.node);
+    shared.registry.publish(key, &known.snapshot, asked);
     known
+}
+
+/// Looks behind a reader's back whether what it was handed still stands.
+pub(crate) async fn recheck(supervisor: &Supervisor, key: &SessionKey) {
+    match load(supervisor.shared(), key).await {
+        LoadOutcome::Known(known) => supervisor.learned(key, known),
+        LoadOutcome::Absent => supervisor.replaced(key, None),
+        LoadOutcome::Failed(error) => {
+            tracing::debug!(session = %key, %error, "cannot verify {key}: {error}");
+        }
+    }
 }
 
 /// Reports an exchange that a former run of this node left open, then reads again. That run is over,
