@@ -1,0 +1,75 @@
+//! Makes the hive of a node from what it was told.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::cli::node::args::NodeArgs;
+use crate::hive::TokenHive;
+use crate::oauth::{ProviderBuilder, UserId, catalogue};
+use crate::sealing::Keyring;
+use crate::store::{RedisOptions, RedisStore};
+use crate::timing::Backoff;
+
+/// The provider's id in every fleet.
+pub(super) const PROVIDER: &str = "sim";
+
+/// The client the simulator knows; its secret opens nothing else.
+const CLIENT: (&str, &str) = ("tokenhive", "simulator-secret");
+
+const KEYS: &str = "TOKENHIVE_KEYS";
+
+pub(super) async fn hive(args: &NodeArgs) -> anyhow::Result<TokenHive> {
+    let keyring = Keyring::from_env(KEYS).context("the keyring cannot be read")?;
+    let store = RedisStore::connect_with(redis(args)).await.context("no Redis")?;
+    let mut builder = TokenHive::builder().provider(provider(args)).store(store).keyring(keyring);
+    if let Some(span) = args.poll_ms {
+        builder = builder.poll_every(Duration::from_millis(span));
+    }
+    if let Some(span) = args.store_deadline_ms {
+        builder = builder.store_deadline(Duration::from_millis(span));
+    }
+    if let Some(span) = args.max_unverified_ms {
+        builder = builder.max_unverified(Duration::from_millis(span));
+    }
+    if let Some(spans) = args.backoff_ms {
+        let floor = Duration::from_millis(spans.floor);
+        let ceiling = Duration::from_millis(spans.ceiling);
+        builder = builder.backoff(Backoff { floor, ceiling });
+    }
+    // Here `dead_after_ms` and `journal` are handed over.
+    Ok(builder.start().await?)
+}
+
+fn redis(args: &NodeArgs) -> RedisOptions {
+    let mut options = RedisOptions::new(args.redis.clone()).prefix(&args.prefix);
+    if let Some(span) = args.store_deadline_ms {
+        options = options.deadline(Duration::from_millis(span));
+    }
+    if let Some(span) = args.settle_ms {
+        options = options.settle_for(Duration::from_millis(span));
+    }
+    if let Some(span) = args.node_lease_ms {
+        options = options.node_lease(Duration::from_millis(span));
+    }
+    options
+}
+
+fn provider(args: &NodeArgs) -> ProviderBuilder {
+    let at = |path: &str| format!("{}{path}", args.provider_url);
+    let token_endpoint = at(&format!("/token?from={}", args.name));
+    let mut provider = catalogue::generic(PROVIDER, CLIENT.0, at("/authorize"), token_endpoint)
+        .client_secret(CLIENT.1)
+        .redirect_url("http://127.0.0.1:9/callback")
+        .revocation_endpoint(at("/revoke"))
+        .user_endpoint(at("/userinfo"), UserId::pointer("/sub"))
+        .reuse_class(args.reuse);
+    if let Some(span) = args.provider_timeout_ms {
+        provider = provider.timeout(Duration::from_millis(span));
+    }
+    if args.kills_old {
+        provider.kills_old_access_token()
+    } else {
+        provider.keeps_old_access_token()
+    }
+}
