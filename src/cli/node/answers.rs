@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::cli::node::protocol::{Ask, Refusal};
 use crate::cli::node::readers::Readers;
-use crate::cli::node::start::PROVIDER;
 use crate::cli::node::told;
 use crate::hive::{LoginRequest, Origin, RestoreOptions, TokenHive, TokenRequest};
 use crate::model::SessionKey;
@@ -38,8 +37,12 @@ impl Node {
 
     pub(super) async fn answer(&self, ask: Ask) -> Answer {
         match ask {
-            Ask::Restore { session, saved } => self.restore(&session, &saved).await,
-            Ask::BeginLogin { session, user } => self.begin_login(&session, user).await,
+            Ask::Restore { session, provider, saved } => {
+                self.restore(&session, &provider, &saved).await
+            }
+            Ask::BeginLogin { session, provider, user } => {
+                self.begin_login(&session, &provider, user).await
+            }
             Ask::Complete { query } => self.complete(&query).await,
             Ask::Token { session, min_validity_ms, force, deadline_ms } => {
                 let mut request = TokenRequest::new();
@@ -69,16 +72,16 @@ impl Node {
         }
     }
 
-    async fn restore(&self, session: &str, saved: &str) -> Answer {
+    async fn restore(&self, session: &str, provider: &str, saved: &str) -> Answer {
         let options = RestoreOptions::default();
-        let restored = self.hive.restore(&key(session)?, PROVIDER, saved, options).await?;
+        let restored = self.hive.restore(&key(session)?, provider, saved, options).await?;
         let mut told = told::token(&restored.token);
         told["live"] = json!(restored.origin == Origin::Live);
         Ok(told)
     }
 
-    async fn begin_login(&self, session: &str, user: Option<String>) -> Answer {
-        let mut request = LoginRequest::provider(PROVIDER);
+    async fn begin_login(&self, session: &str, provider: &str, user: Option<String>) -> Answer {
+        let mut request = LoginRequest::provider(provider);
         if let Some(user) = user {
             request = request.param("user", user);
         }

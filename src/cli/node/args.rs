@@ -23,15 +23,10 @@ pub(crate) struct NodeArgs {
     /// What its keys begin with.
     #[arg(long)]
     pub(super) prefix: String,
-    /// Base address of a provider simulator.
-    #[arg(long)]
-    pub(super) provider_url: String,
-    /// The reuse class of the provider: N, M, I, G:SECONDS, S or R.
-    #[arg(long, default_value = "R")]
-    pub(super) reuse: ReuseClass,
-    /// The provider ends an access token when it is refreshed.
-    #[arg(long)]
-    pub(super) kills_old: bool,
+    /// A provider simulator, as ID=CLASS@URL, the class being N, M, I, G:SECONDS, S or R. Those of class S
+    /// and R end an access token when it is refreshed. May be repeated.
+    #[arg(long = "provider", required = true)]
+    pub(super) providers: Vec<Simulated>,
     /// Folder of the journal, or `off`.
     #[arg(long)]
     pub(super) journal: Journal,
@@ -59,6 +54,27 @@ pub(crate) struct NodeArgs {
     /// How long an unverified token is handed out.
     #[arg(long)]
     pub(super) max_unverified_ms: Option<u64>,
+}
+
+/// A provider simulator somewhere else.
+#[derive(Debug, Clone)]
+pub(super) struct Simulated {
+    pub(super) id: String,
+    pub(super) class: ReuseClass,
+    pub(super) url: String,
+}
+
+impl FromStr for Simulated {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split_once('=').and_then(|(id, rest)| {
+            let (class, url) = rest.split_once('@')?;
+            Some((id.to_owned(), class.parse::<ReuseClass>(), url.to_owned()))
+        });
+        let (id, class, url) = parts.ok_or("write it like sim=R@http://127.0.0.1:9400")?;
+        Ok(Self { id, class: class.map_err(|error| error.to_string())?, url })
+    }
 }
 
 /// Where answers are written down before they reach the store.

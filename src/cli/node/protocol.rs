@@ -17,9 +17,9 @@ pub(super) struct Line {
 #[serde(tag = "op", rename_all = "snake_case")]
 pub(super) enum Ask {
     /// Make a session from a saved token.
-    Restore { session: String, saved: String },
+    Restore { session: String, provider: String, saved: String },
     /// Begin a login; replies the address to visit.
-    BeginLogin { session: String, user: Option<String> },
+    BeginLogin { session: String, provider: String, user: Option<String> },
     /// Finish a login.
     Complete { query: String },
     /// Ask for a token.

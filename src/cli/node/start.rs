@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::cli::node::args::NodeArgs;
+use crate::cli::node::args::{NodeArgs, Simulated};
 use crate::hive::TokenHive;
+use crate::model::ReuseClass;
 use crate::oauth::{ProviderBuilder, UserId, catalogue};
 use crate::sealing::Keyring;
 use crate::store::{RedisOptions, RedisStore};
 use crate::timing::Backoff;
-
-/// The provider's id in every fleet.
-pub(super) const PROVIDER: &str = "sim";
 
 /// The client the simulator knows; its secret opens nothing else.
 const CLIENT: (&str, &str) = ("tokenhive", "simulator-secret");
@@ -22,7 +20,10 @@ const KEYS: &str = "TOKENHIVE_KEYS";
 pub(super) async fn hive(args: &NodeArgs) -> anyhow::Result<TokenHive> {
     let keyring = Keyring::from_env(KEYS).context("the keyring cannot be read")?;
     let store = RedisStore::connect_with(redis(args)).await.context("no Redis")?;
-    let mut builder = TokenHive::builder().provider(provider(args)).store(store).keyring(keyring);
+    let mut builder = TokenHive::builder().store(store).keyring(keyring);
+    for simulated in &args.providers {
+        builder = builder.provider(provider(args, simulated));
+    }
     if let Some(span) = args.poll_ms {
         builder = builder.poll_every(Duration::from_millis(span));
     }
@@ -55,21 +56,21 @@ fn redis(args: &NodeArgs) -> RedisOptions {
     options
 }
 
-fn provider(args: &NodeArgs) -> ProviderBuilder {
-    let at = |path: &str| format!("{}{path}", args.provider_url);
+fn provider(args: &NodeArgs, simulated: &Simulated) -> ProviderBuilder {
+    let Simulated { id, class, url } = simulated;
+    let at = |path: &str| format!("{url}{path}");
     let token_endpoint = at(&format!("/token?from={}", args.name));
-    let mut provider = catalogue::generic(PROVIDER, CLIENT.0, at("/authorize"), token_endpoint)
+    let mut provider = catalogue::generic(id, CLIENT.0, at("/authorize"), token_endpoint)
         .client_secret(CLIENT.1)
         .redirect_url("http://127.0.0.1:9/callback")
         .revocation_endpoint(at("/revoke"))
         .user_endpoint(at("/userinfo"), UserId::pointer("/sub"))
-        .reuse_class(args.reuse);
+        .reuse_class(*class);
     if let Some(span) = args.provider_timeout_ms {
         provider = provider.timeout(Duration::from_millis(span));
     }
-    if args.kills_old {
-        provider.kills_old_access_token()
-    } else {
-        provider.keeps_old_access_token()
+    match class {
+        ReuseClass::SingleUse | ReuseClass::Revoking => provider.kills_old_access_token(),
+        _ => provider.keeps_old_access_token(),
     }
 }
