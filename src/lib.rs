@@ -47,12 +47,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
+mod fault;
 pub mod model;
 
 pub mod ledger;
 pub mod sealing;
 pub mod timing;
 
+pub mod journal;
 pub mod oauth;
 pub mod store;
 
@@ -69,9 +71,10 @@ pub mod cli;
 
 pub use self::hive::{
     AuthorizationService, BuildError, FetchedUser, HiveBuilder, LoggedIn, Login, LoginError,
-    LoginFault, LoginRequest, Origin, RestoreError, RestoreOptions, Restored, ServiceOptions,
-    SessionInfo, SessionState, TokenHive, TokenRequest,
+    LoginFault, LoginRequest, Origin, Readiness, RestoreError, RestoreOptions, Restored,
+    ServiceOptions, SessionInfo, SessionState, TokenHive, TokenRequest,
 };
+pub use self::journal::JournalOptions;
 pub use self::model::{
     Group, Misconfigured, NeedsLogin, OAuthToken, ProviderId, ReuseClass, Scope, Secret,
     SessionKey, Snapshot, TokenError, Unavailable, User,

@@ -14,18 +14,31 @@ use self::checks::CHECKS;
 /// Module → what it may import, bottom layer first. A module without a row fails, and so does a row
 /// that names a module further down, so the table cannot hold an upward arrow.
 pub(crate) const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("fault", &[]),
     ("model", &[]),
     ("ledger", &["model"]),
     ("timing", &["model"]),
     ("sealing", &["model"]),
     ("oauth", &["model"]),
     ("store", &["model", "ledger", "sealing"]),
-    ("actors", &["model", "ledger", "timing", "sealing", "oauth", "store"]),
-    ("hive", &["model", "ledger", "timing", "sealing", "oauth", "store", "actors"]),
+    ("journal", &["fault", "model", "ledger", "sealing"]),
+    ("actors", &["fault", "model", "ledger", "timing", "sealing", "oauth", "store", "journal"]),
+    ("hive", &["model", "ledger", "timing", "sealing", "oauth", "store", "journal", "actors"]),
     ("simulator", &["model", "oauth"]),
     (
         "cli",
-        &["model", "ledger", "timing", "sealing", "oauth", "store", "actors", "hive", "simulator"],
+        &[
+            "model",
+            "ledger",
+            "timing",
+            "sealing",
+            "oauth",
+            "store",
+            "journal",
+            "actors",
+            "hive",
+            "simulator",
+        ],
     ),
 ];
 

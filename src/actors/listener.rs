@@ -25,7 +25,7 @@ pub(crate) async fn run(supervisor: Supervisor, mut news: broadcast::Receiver<Ne
                 supervisor.replaced(&key, None);
             }
             Ok(News::Missed) => shared.registry.missed(shared.clock.boot()),
-            Ok(News::RolledBack) => {}
+            Ok(News::RolledBack) => shared.put_back.notify_one(),
             Err(RecvError::Lagged(count)) => {
                 tracing::warn!(count, "{count} messages of other nodes were missed");
                 shared.registry.missed(shared.clock.boot());

@@ -6,9 +6,13 @@
 
 mod gate;
 mod host;
+mod in_flight;
+mod keeper;
 mod lifetimes;
 mod listener;
 mod registry;
+mod replay;
+mod revocation;
 mod scheduler;
 mod session;
 mod shared;
@@ -20,6 +24,8 @@ pub(crate) use self::gate::GateOptions;
 pub(crate) use self::host::Host;
 pub(crate) use self::lifetimes::{Lifetimes, spans};
 pub(crate) use self::registry::{Cached, Registry, TrustOptions};
+pub(crate) use self::replay::replay;
+pub(crate) use self::revocation::spawn as revoke;
 pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};
 #[cfg(test)]
 pub(crate) use self::session::Panic;
@@ -46,6 +52,7 @@ pub(crate) fn start_background(
     shared.spawn(TaskKind::Scheduler, scheduler::run(supervisor.clone(), scheduling, commands));
     if let Some(news) = shared.store.news() {
         shared.spawn(TaskKind::Listener, listener::run(supervisor.clone(), news));
+        shared.spawn(TaskKind::Keeper, keeper::run(supervisor.clone()));
     }
     shared.spawn(TaskKind::Sweeper, sweeper::run(Arc::clone(shared)));
 }

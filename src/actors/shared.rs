@@ -8,16 +8,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actors::gate::{Gate, GateOptions};
+use crate::actors::in_flight::Remembered;
 use crate::actors::registry::Registry;
 use crate::actors::scheduler::SchedulerHandle;
 use crate::actors::session::Known;
 use crate::actors::task_kind::TaskKind;
+use crate::journal::Journal;
 use crate::ledger::{AttemptId, NodeId};
-use crate::model::{Clock, Misconfigured, ProviderId, SessionKey, Timestamp, TokenError};
+use crate::model::{
+    Clock, Misconfigured, ProviderId, ReuseClass, SessionKey, Timestamp, TokenError,
+};
 use crate::oauth::{HttpClient, Provider};
 use crate::store::{SealedStore, Session};
 use crate::timing::{Backoff, RefreshPolicy};
@@ -35,6 +40,12 @@ pub(crate) struct Shared {
     /// Requests to begin that the store never answered, with the generation they were for: it may have
     /// given leave. Almost always empty.
     pub(crate) unsettled: DashMap<SessionKey, (AttemptId, u64)>,
+    /// Where answers are written down before the store has them; `None` where a crash may lose one.
+    pub(crate) journal: Option<Journal>,
+    /// This node's exchanges in flight.
+    pub(crate) in_flight: DashMap<SessionKey, Remembered>,
+    /// Wakes whoever puts back what the store has lost.
+    pub(crate) put_back: Notify,
     /// The host runtime: all I/O runs here.
     pub(crate) runtime: Handle,
     /// Tasks that shutdown waits for.
@@ -50,6 +61,8 @@ pub(crate) struct SharedOptions {
     pub(crate) backoff: Backoff,
     /// A request is not written later than this after its exchange was granted.
     pub(crate) send_within: Duration,
+    /// A request not answered within this time is never processed any more.
+    pub(crate) dead_after: Duration,
     /// Callers that may wait for one session at the same time.
     pub(crate) max_waiters: usize,
     /// An actor idle for this long is passivated.
@@ -97,6 +110,19 @@ impl Shared {
         } else {
             self.runtime.spawn(task);
         }
+    }
+
+    /// The store knows what became of an exchange: the journal need not keep it open.
+    pub(crate) fn note_done(&self, attempt: AttemptId) {
+        if let Some(journal) = &self.journal {
+            journal.done(attempt);
+        }
+    }
+
+    /// The reuse class of a provider; the strictest for one that is not configured.
+    pub(crate) fn class_of(&self, provider: &ProviderId) -> ReuseClass {
+        let entry = self.provider(provider);
+        entry.map_or_else(|_| ReuseClass::default(), |entry| entry.provider.reuse_class())
     }
 
     /// When a caller of this process last read the session, on the wall clock.

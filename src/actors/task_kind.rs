@@ -14,6 +14,15 @@ pub(crate) enum TaskKind {
     /// One look at a record behind a reader's back. On an error: the next reader asks again. At shutdown:
     /// is waited for.
     Recheck,
+    /// Puts back what the store lost. On an error: logs; what the journal holds is told at the next start.
+    /// At shutdown: stops at once.
+    Keeper,
+    /// Tells the store of an answer that is safe in the journal. On an error: tries again, for ever. At
+    /// shutdown: stops at once, the next start goes on.
+    Errand,
+    /// Revokes a token at its provider. On an error: a few more attempts. At shutdown: the attempt under
+    /// way is waited for.
+    Revocation,
     /// One exchange with a provider. On an error: tells the ledger. At shutdown: is waited for, since a
     /// refresh token may be spent already.
     Exchange,
@@ -29,6 +38,9 @@ impl TaskKind {
             Self::Sweeper => "sweeper",
             Self::Listener => "listener",
             Self::Recheck => "recheck",
+            Self::Keeper => "keeper",
+            Self::Errand => "errand",
+            Self::Revocation => "revocation",
             Self::Exchange => "exchange",
             Self::Load => "load",
         }
@@ -36,6 +48,9 @@ impl TaskKind {
 
     /// True if shutdown waits until it has finished.
     pub(crate) fn is_drained(self) -> bool {
-        matches!(self, Self::Scheduler | Self::Recheck | Self::Exchange | Self::Load)
+        matches!(
+            self,
+            Self::Scheduler | Self::Recheck | Self::Revocation | Self::Exchange | Self::Load
+        )
     }
 }

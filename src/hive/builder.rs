@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,12 +16,13 @@ use crate::actors::{
     SharedOptions, Supervisor, TrustOptions,
 };
 use crate::hive::TokenHive;
+use crate::journal::{Journal, JournalError, JournalOptions, Recovered};
 use crate::ledger::NodeId;
 use crate::model::{Clock, ProviderId, SystemClock};
 use crate::oauth::{HttpClient, HttpOptions, HttpSetupError, ProviderBuilder, ProviderError};
 use crate::sealing::Keyring;
 use crate::store::{MemoryStore, SealedStore, SessionStore};
-use crate::timing::{Backoff, RefreshPolicy};
+use crate::timing::{Backoff, DEAD_AFTER, RefreshPolicy};
 
 /// Waits shorter than this are remembered in memory whatever the polling interval: callers wait for
 /// their end (15 s unless told otherwise), and a claimed session is hidden from the due index meanwhile.
@@ -29,6 +31,9 @@ const LEAST_HORIZON: Duration = Duration::from_secs(20);
 /// A token of a shared store that was read is looked up again this long after it was verified, should a
 /// message have been lost.
 const RECHECK_AFTER: Duration = Duration::from_secs(60);
+
+/// Where the journal is unless told otherwise.
+const DEFAULT_JOURNAL: &str = "tokenhive.journal";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -54,6 +59,16 @@ pub struct HiveBuilder {
     max_waiters: usize,
     actor_threads: usize,
     max_unverified: Duration,
+    dead_after: Duration,
+    journal: JournalChoice,
+}
+
+/// Whether answers are written down on this machine before the store has them.
+enum JournalChoice {
+    /// Where the store is shared, in [`DEFAULT_JOURNAL`].
+    Default,
+    In(JournalOptions),
+    Off,
 }
 
 impl HiveBuilder {
@@ -74,6 +89,8 @@ impl HiveBuilder {
             max_waiters: 10_000,
             actor_threads: 2,
             max_unverified: Duration::from_secs(15 * 60),
+            dead_after: DEAD_AFTER,
+            journal: JournalChoice::Default,
         }
     }
 
@@ -155,6 +172,31 @@ impl HiveBuilder {
         self
     }
 
+    /// Where answers of providers are written down before the store has them, so that neither a crash nor a
+    /// store that cannot be reached loses one. On by default with a shared store, in the folder
+    /// `tokenhive.journal` of the current directory. Each node needs one of its own, which it keeps over
+    /// restarts.
+    pub fn journal(mut self, options: JournalOptions) -> Self {
+        self.journal = JournalChoice::In(options);
+        self
+    }
+
+    /// Goes without a journal. Given up by it: the answers to exchanges in flight when this process dies, or
+    /// when the store cannot be reached and the process ends before it can; and whatever the store loses in
+    /// a failover. With a provider that never gives a refresh token twice, those users log in again.
+    pub fn without_journal(mut self) -> Self {
+        self.journal = JournalChoice::Off;
+        self
+    }
+
+    /// How long after it was sent a request may still be worked on by a provider. Until then a refresh token
+    /// that it may have spent is not presented again where that could end the session. Longer than any
+    /// provider's timeout. Default 60 s.
+    pub fn dead_after(mut self, span: Duration) -> Self {
+        self.dead_after = span;
+        self
+    }
+
     /// With a store that other nodes write to as well: how long a token is handed out although the store
     /// cannot say that its session still stands. With 0 it is refused at once. Default 15 min.
     pub fn max_unverified(mut self, span: Duration) -> Self {
@@ -185,8 +227,15 @@ impl HiveBuilder {
             None if store.outlives_process() => return Err(BuildError::MissingKeyring),
             None => Keyring::generate(),
         };
-        let node = node_id(store.is_exclusive());
         let shared_store = store.news().is_some();
+        let opened = self.open_journal(shared_store, &keyring).await?;
+        let (journal, recovered) = opened.unzip();
+        let read_at = self.clock.boot();
+        let lasting = match &journal {
+            Some(journal) => Some(journal.node_name()),
+            None => store.is_exclusive().then_some("local"),
+        };
+        let node = node_id(lasting);
         let scheduling = self.scheduling();
         let (scheduler, commands) = SchedulerHandle::new(scheduling.horizon);
         let shared = Arc::new(Shared {
@@ -202,6 +251,9 @@ impl HiveBuilder {
             options: self.shared_options(),
             clock: self.clock,
             unsettled: DashMap::new(),
+            journal,
+            in_flight: DashMap::new(),
+            put_back: Notify::new(),
             runtime,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -209,8 +261,35 @@ impl HiveBuilder {
         let host = Host::start(self.actor_threads)
             .map_err(|error| BuildError::Threads(error.to_string()))?;
         let supervisor = Supervisor::new(shared, host.arbiters());
+        if let Some(recovered) = recovered {
+            actors::replay(&supervisor, recovered, read_at).await;
+        }
         actors::start_background(&supervisor, scheduling, commands);
         Ok(TokenHive::assemble(supervisor, host, self.login_ttl))
+    }
+
+    async fn open_journal(
+        &self,
+        shared_store: bool,
+        keyring: &Keyring,
+    ) -> Result<Option<(Journal, Recovered)>, BuildError> {
+        let options = match &self.journal {
+            JournalChoice::In(options) => options.clone(),
+            JournalChoice::Default if shared_store => JournalOptions::in_directory(DEFAULT_JOURNAL),
+            JournalChoice::Off if shared_store => {
+                tracing::warn!(
+                    "no journal: a crash, or an end of this process while the store cannot be reached, \
+                     loses the answers it was waiting for"
+                );
+                return Ok(None);
+            }
+            JournalChoice::Default | JournalChoice::Off => return Ok(None),
+        };
+        let (keyring, clock) = (keyring.clone(), Arc::clone(&self.clock));
+        // Reading a journal back takes as long as the disk does.
+        let opened = tokio::task::spawn_blocking(move || Journal::open(options, keyring, clock));
+        let opened = opened.await.map_err(|error| BuildError::Threads(error.to_string()))?;
+        Ok(Some(opened?))
     }
 
     /// What would otherwise show much later, as sessions that nobody refreshes.
@@ -241,6 +320,11 @@ impl HiveBuilder {
             if provider.timeout() > LONGEST_TIMEOUT {
                 return Err(setting("timeout", "a provider's is above 50 s; give it less"));
             }
+            if provider.timeout() >= self.dead_after {
+                let problem =
+                    "it is no longer than a provider's timeout; give it a multiple of that";
+                return Err(setting("dead_after", problem));
+            }
             let id = provider.id().clone();
             let entry = Arc::new(ProviderEntry::new(provider, options));
             if providers.insert(id.clone(), entry).is_some() {
@@ -269,6 +353,7 @@ impl HiveBuilder {
             policy: self.policy,
             backoff: self.backoff,
             send_within: Duration::from_secs(2),
+            dead_after: self.dead_after,
             max_waiters: self.max_waiters,
             idle: self.idle,
         }
@@ -279,13 +364,13 @@ fn setting(name: &'static str, problem: &'static str) -> BuildError {
     BuildError::Setting { name, problem }
 }
 
-/// On a store that only one can hold, all runs are one node's. On any other, another hive may be at
-/// work under whatever name is not ours alone.
-fn node_id(exclusive: bool) -> NodeId {
+/// On a store that only one can hold, all runs are one node's, as are those that keep one journal. Else
+/// another hive may be at work under whatever name is not ours alone.
+fn node_id(lasting: Option<&str>) -> NodeId {
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).expect("the operating system gives random bytes");
     let random = u128::from_ne_bytes(random);
-    let name = if exclusive { "local".to_owned() } else { format!("{random:032x}") };
+    let name = lasting.map_or_else(|| format!("{random:032x}"), str::to_owned);
     NodeId { name, incarnation: u64::try_from(random >> 64).expect("64 bits are left") }
 }
 
@@ -311,6 +396,9 @@ pub enum BuildError {
         "the store outlives the process and needs a keyring; pass one, for example Keyring::from_env"
     )]
     MissingKeyring,
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The HTTP client could not be made.
     #[error(transparent)]
     Http(#[from] HttpSetupError),

@@ -6,6 +6,7 @@ mod describe;
 mod error;
 mod login;
 mod profile;
+mod readiness;
 mod request;
 mod restore;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use self::describe::{SessionInfo, SessionState};
 pub use self::error::{LoginError, LoginFault, RestoreError};
 pub use self::login::{LoggedIn, Login, LoginRequest};
 pub use self::profile::FetchedUser;
+pub use self::readiness::Readiness;
 pub use self::request::TokenRequest;
 pub use self::restore::{Origin, RestoreOptions, Restored};
 pub use self::token_hive::TokenHive;

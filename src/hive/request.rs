@@ -10,13 +10,15 @@ const DEADLINE: Duration = Duration::from_secs(15);
 pub struct TokenRequest {
     pub(crate) min_validity: Duration,
     pub(crate) newest: bool,
+    /// The version a caller met a 401 with.
+    pub(crate) instead_of: Option<u64>,
     pub(crate) deadline: Duration,
 }
 
 impl TokenRequest {
     /// Any valid token, within 15 s.
     pub fn new() -> Self {
-        Self { min_validity: Duration::ZERO, newest: false, deadline: DEADLINE }
+        Self { min_validity: Duration::ZERO, newest: false, instead_of: None, deadline: DEADLINE }
     }
 
     /// The token must live at least this long. A token that was refreshed for this request is handed
@@ -31,6 +33,12 @@ impl TokenRequest {
     #[must_use]
     pub fn force(mut self) -> Self {
         self.newest = true;
+        self
+    }
+
+    /// The provider's API refuses the token of that version.
+    pub(crate) fn instead_of(mut self, version: u64) -> Self {
+        self.instead_of = Some(version);
         self
     }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::actors::{
     Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_session,
-    recheck, store_failure,
+    recheck, revoke, store_failure,
 };
 use crate::hive::{AuthorizationService, HiveBuilder, ServiceOptions, TokenRequest};
+use crate::ledger::Deleted;
 use crate::model::{
     NeedsLogin, OAuthToken, ProviderId, SessionKey, Snapshot, TokenError, Unavailable,
 };
@@ -132,12 +133,45 @@ impl TokenHive {
         self.ask(key, TokenRequest::new().force()).await
     }
 
+    /// A caller met a 401 with the token of that version (`Snapshot::version`): returns a newer one, which
+    /// another node may have fetched already, or refreshes the session. A token that was refreshed within
+    /// the last 30 s is not refreshed again for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`TokenHive::token`].
+    pub async fn report_unauthorized(
+        &self,
+        key: &SessionKey,
+        version: u64,
+    ) -> Result<Arc<Snapshot>, TokenError> {
+        let shared = self.shared();
+        let newer = |snapshot: &Arc<Snapshot>| {
+            snapshot.version() > version && snapshot.is_valid(shared.clock.boot())
+        };
+        if let Some(snapshot) = shared.registry.snapshot(key).filter(newer) {
+            return Ok(snapshot);
+        }
+        if let LoadOutcome::Known(known) = load_session(shared, key).await {
+            let snapshot = Arc::clone(&known.snapshot);
+            self.inner.supervisor.learned(key, known);
+            if newer(&snapshot) {
+                return Ok(snapshot);
+            }
+        }
+        self.ask(key, TokenRequest::new().instead_of(version)).await
+    }
+
     async fn ask(
         &self,
         key: &SessionKey,
         request: TokenRequest,
     ) -> Result<Arc<Snapshot>, TokenError> {
-        let freshness = if request.newest { Freshness::Newest } else { Freshness::Any };
+        let freshness = match (request.instead_of, request.newest) {
+            (Some(version), _) => Freshness::InsteadOf(version),
+            (None, true) => Freshness::Newest,
+            (None, false) => Freshness::Any,
+        };
         let want = Want {
             min_validity: request.min_validity,
             freshness,
@@ -150,6 +184,7 @@ impl TokenHive {
                 Err(TokenError::unavailable(Unavailable::Deadline, soon))
             });
         match answer {
+            Err(_) if request.instead_of.is_some() => answer,
             Err(TokenError::Unavailable { .. } | TokenError::Misconfigured { .. }) => {
                 self.published(key, request).map_or(answer, Ok)
             }
@@ -183,21 +218,41 @@ impl TokenHive {
         Ok(token)
     }
 
-    /// Forgets the session: its tokens are deleted and no late answer brings them back. True if it was
-    /// there.
+    /// Forgets the session: its tokens are deleted, no late answer brings them back, and its refresh token is
+    /// revoked at a provider that has an endpoint for it. True if it was there.
     ///
     /// # Errors
     ///
     /// [`TokenError::Unavailable`] if the store does not answer; the session may be deleted or not.
     pub async fn delete(&self, key: &SessionKey) -> Result<bool, TokenError> {
-        let deleted = self.shared().store.delete(key).await;
+        let shared = self.shared();
+        let deleted = shared.store.delete(key).await;
         let last_version = match &deleted {
             Ok(Some(deleted)) => deleted.tombstone.version,
             Ok(None) | Err(_) => 0,
         };
-        self.shared().registry.retract(key, last_version);
+        shared.registry.retract(key, last_version);
         self.inner.supervisor.replaced(key, None);
+        if let Ok(Some(deleted)) = &deleted {
+            self.make_sure(key, deleted).await;
+        }
         deleted.map(|deleted| deleted.is_some()).map_err(|error| store_failure(&error))
+    }
+
+    /// A deletion is remembered for when the store loses it, and its tokens do not live on at the provider.
+    async fn make_sure(&self, key: &SessionKey, deleted: &Deleted) {
+        let shared = self.shared();
+        if let Some(journal) = &shared.journal
+            && let Err(error) = journal.deleted(key, deleted.tombstone.clone()).await
+        {
+            tracing::warn!(session = %key, %error, "the deletion of {key} is not in the journal: {error}");
+        }
+        let generation = deleted.tombstone.generation;
+        if let Some(sealed) = &deleted.refresh
+            && let Ok(token) = shared.store.open_refresh_token(key, sealed, generation)
+        {
+            revoke(&self.inner.supervisor, &deleted.provider, token);
+        }
     }
 
     /// A handle for one session with the names and the meaning of Flet's `AuthorizationService`.
@@ -233,6 +288,9 @@ impl TokenHive {
         if tokio::time::timeout(DRAIN, shared.tasks.wait()).await.is_err() {
             let left = shared.tasks.len();
             tracing::error!(left, "{left} exchanges did not finish before shutdown");
+        }
+        if let Some(journal) = &shared.journal {
+            journal.close().await;
         }
         if let Err(error) = shared.store.close().await {
             tracing::error!(%error, "the store did not close cleanly: {error}");

@@ -1,5 +1,7 @@
 //! The provider answered with tokens: what becomes of them?
 
+use std::time::Duration;
+
 use crate::ledger::install::{Installer, install};
 use crate::ledger::record::Missing;
 use crate::ledger::{AttemptId, Entry, NewTokens, Record, Status};
@@ -32,6 +34,14 @@ pub struct Origin {
     pub grant: u64,
     /// The highest version this node has shown to readers: what is installed gets a higher one.
     pub version: u64,
+}
+
+impl Commit {
+    /// The same a while later: the spans of its tokens are that much shorter.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        Self { tokens: self.tokens.aged(age), ..self }
+    }
 }
 
 /// What readers may use from now on.

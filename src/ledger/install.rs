@@ -23,6 +23,20 @@ pub struct NewTokens {
     pub due_in: Option<Duration>,
 }
 
+impl NewTokens {
+    /// The same a while later: every span is that much shorter.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        let left = |span: Option<Duration>| span.map(|span| span.saturating_sub(age));
+        Self {
+            expires_in: left(self.expires_in),
+            refresh_expires_in: left(self.refresh_expires_in),
+            due_in: left(self.due_in),
+            ..self
+        }
+    }
+}
+
 /// A login, re-consent or restored token replaces whatever was there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {

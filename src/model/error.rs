@@ -60,6 +60,13 @@ pub enum Unavailable {
         /// What it said.
         detail: String,
     },
+    /// The local journal cannot be written, and without it an answer of this provider could be lost for
+    /// good: no refresh begins until it can.
+    #[error("the local journal cannot be written ({detail})")]
+    Journal {
+        /// What stands in the way.
+        detail: String,
+    },
     /// Too many callers wait for this session.
     #[error("too many callers wait for this session")]
     Overloaded,

@@ -42,6 +42,12 @@ impl ReuseClass {
         matches!(self, Self::Grace(_) | Self::SingleUse | Self::Revoking)
     }
 
+    /// Whether an exchange may only begin where its answer will surely be written down: nothing brings a
+    /// lost one back.
+    pub fn needs_journal(self) -> bool {
+        matches!(self, Self::SingleUse | Self::Revoking)
+    }
+
     /// Most provider calls for one generation while outcomes are in doubt.
     pub fn max_tries(self) -> u32 {
         match self {

@@ -23,5 +23,6 @@ pub use self::provider::{
     UrlProblem, UserId, UserIdFn, UserIdProblem,
 };
 pub use self::revoke::{RevokeError, TokenHint, revoke};
+pub(crate) use self::token_endpoint::refresh_keeping;
 pub use self::token_endpoint::{Granted, exchange_code, refresh};
 pub use self::userinfo::{Profile, UserError, fetch_user};

@@ -9,6 +9,8 @@ use oauth2::{
     HttpResponse, PkceCodeVerifier, RefreshToken, SyncHttpClient, TokenUrl,
 };
 
+use zeroize::Zeroizing;
+
 use crate::model::{Secret, Timestamp};
 use crate::oauth::answer;
 use crate::oauth::http::Reply;
@@ -47,7 +49,7 @@ pub async fn exchange_code(
     verifier: &Secret,
 ) -> Result<Granted, RequestError> {
     let request = prepare_exchange(provider, code, verifier)?;
-    redeem(http, provider, request)
+    redeem(http, provider, request, &mut None)
         .await
         .map_err(|error| withhold(error, provider, &[code, verifier]))
 }
@@ -62,8 +64,19 @@ pub async fn refresh(
     provider: &Provider,
     refresh_token: &Secret,
 ) -> Result<Granted, RequestError> {
+    refresh_keeping(http, provider, refresh_token, &mut None).await
+}
+
+/// As [`refresh`]; a body that says success and cannot be read is left in `unreadable`: the new refresh
+/// token may be in it, and nowhere else.
+pub(crate) async fn refresh_keeping(
+    http: &HttpClient,
+    provider: &Provider,
+    refresh_token: &Secret,
+    unreadable: &mut Option<Zeroizing<Vec<u8>>>,
+) -> Result<Granted, RequestError> {
     let request = prepare_refresh(provider, refresh_token)?;
-    redeem(http, provider, request)
+    redeem(http, provider, request, unreadable)
         .await
         .map_err(|error| withhold(error, provider, &[refresh_token]))
 }
@@ -72,6 +85,7 @@ async fn redeem(
     http: &HttpClient,
     provider: &Provider,
     request: HttpRequest,
+    unreadable: &mut Option<Zeroizing<Vec<u8>>>,
 ) -> Result<Granted, RequestError> {
     let Reply { raw, sent_at, .. } = http.send(request, provider.timeout()).await?;
     if (300..400).contains(&raw.status) {
@@ -84,8 +98,11 @@ async fn redeem(
             ),
         });
     }
-    let answer = read_answer(&raw, provider.scope_separator())?;
-    Ok(Granted { answer, sent_at })
+    let answer = read_answer(&raw, provider.scope_separator());
+    if matches!(answer, Err(RequestError::InDoubt { .. })) && (200..300).contains(&raw.status) {
+        *unreadable = Some(Zeroizing::new(raw.body.to_vec()));
+    }
+    Ok(Granted { answer: answer?, sent_at })
 }
 
 fn read_answer(raw: &RawAnswer, separator: ScopeSeparator) -> Result<TokenAnswer, RequestError> {

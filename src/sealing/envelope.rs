@@ -24,6 +24,8 @@ pub enum Field {
     Profile,
     /// A login in progress.
     Login,
+    /// A frame of the journal.
+    Journal,
 }
 
 impl Field {
@@ -34,6 +36,7 @@ impl Field {
             Self::Extra => b'x',
             Self::Profile => b'p',
             Self::Login => b'l',
+            Self::Journal => b'j',
         }
     }
 }
@@ -55,6 +58,11 @@ impl<'a> Label<'a> {
     /// A login in progress, named by the digest of its state.
     pub fn login(digest: &'a str) -> Self {
         Self { tenant: "", session: digest, field: Field::Login }
+    }
+
+    /// A frame of the journal, in the segment of that name.
+    pub fn journal(segment: &'a str) -> Self {
+        Self { tenant: "", session: segment, field: Field::Journal }
     }
 
     /// Names the session unambiguously: the tenant's length stands in front of it.
@@ -132,6 +140,11 @@ impl Keyring {
     }
 }
 
+/// The id of the key that `sealed` says it was sealed under; `None` if it is too short to say.
+pub(crate) fn key_id(sealed: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*sealed.get(1..)?.first_chunk()?))
+}
+
 fn cipher(key: &[u8; 32]) -> RandomizedNonceKey {
     RandomizedNonceKey::new(&AES_256_GCM, key).expect("the key has the algorithm's length")
 }
@@ -195,6 +208,8 @@ mod tests {
             Label::of(&key, Field::Refresh),
             Label::of(&shifted, Field::Access),
             Label::of(&other_session, Field::Access),
+            Label::login("user"),
+            Label::journal("user"),
         ] {
             assert_eq!(keyring.open(label, &sealed), Err(SealError::Broken));
         }
@@ -202,6 +217,18 @@ mod tests {
             Keyring::generate().open(Label::of(&key, Field::Access), &sealed),
             Err(SealError::Broken)
         );
+    }
+
+    #[test]
+    fn frame_of_the_journal_opens_in_its_segment_only() {
+        let keyring = Keyring::generate();
+        let sealed = keyring.seal(Label::journal("node/1"), 3, b"frame");
+
+        assert_eq!(keyring.open(Label::journal("node/1"), &sealed).unwrap().0, 3);
+        assert_eq!(super::key_id(&sealed), Some(1));
+        for label in [Label::journal("node/2"), Label::login("node/1")] {
+            assert_eq!(keyring.open(label, &sealed), Err(SealError::Broken));
+        }
     }
 
     #[test]

@@ -10,5 +10,6 @@ mod envelope;
 pub mod flet;
 mod keyring;
 
+pub(crate) use self::envelope::key_id;
 pub use self::envelope::{Field, Label, SealError};
 pub use self::keyring::{Keyring, KeyringError};

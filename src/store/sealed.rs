@@ -304,6 +304,16 @@ impl SealedStore {
         self.open_lineage(key, sealed, record.generation).map(|lineage| Some(lineage.token))
     }
 
+    /// A refresh token of that generation by itself.
+    pub(crate) fn open_refresh_token(
+        &self,
+        key: &SessionKey,
+        sealed: &Sealed,
+        generation: u64,
+    ) -> Outcome<Secret> {
+        self.open_lineage(key, sealed, generation).map(|lineage| lineage.token)
+    }
+
     /// True if the session's refresh token is `token`, or came of it.
     pub(crate) fn descends_from(
         &self,

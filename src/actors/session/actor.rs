@@ -81,7 +81,7 @@ impl SessionActor {
                 let known = self.state.known().cloned();
                 shared.spawn(TaskKind::Exchange, async move {
                     let _rescue = Rescue::of(&supervisor, &key);
-                    let outcome = work::run(supervisor.shared(), &key, known, reason).await;
+                    let outcome = work::run(&supervisor, &key, known, reason).await;
                     supervisor.tell(&key, Exchanged(outcome));
                 });
             }

@@ -1,53 +1,65 @@
-//! One exchange from leave to outcome, on the host runtime. A caller that gives up never cancels it.
+//! One exchange from leave to answer, on the host runtime. A caller that gives up never cancels it.
+//!
+//! The order is what makes it safe to die at any moment: the intent is in the journal before the store is
+//! asked, the store gives leave before anything is sent, and nothing is sent late.
 
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use crate::actors::gate::{Health, Permit};
-use crate::actors::lifetimes::{Lifetimes, spans};
+use crate::actors::in_flight::InFlight;
 use crate::actors::session::Known;
-use crate::actors::session::known::Committed;
 use crate::actors::session::outcome::{self, ExchangeOutcome, store_failure};
 use crate::actors::session::state::Reason;
 use crate::actors::session::work::publish;
 use crate::actors::shared::{ProviderEntry, Shared};
-use crate::ledger::{
-    AttemptId, Begin, BeginReply, CommitReply, ErrorNote, Fail, FailKind, FailReply, Urgency,
-};
+use crate::actors::supervisor::Supervisor;
+use crate::fault;
+use crate::journal::{Intent, Unreadable};
+use crate::ledger::{AttemptId, Begin, BeginReply, ErrorNote, Fail, FailKind, Urgency};
 use crate::model::{BootTime, SessionKey, Timestamp, TokenError, Unavailable};
 use crate::oauth::{self, Granted, RequestError};
-use crate::store::{At, Begun, Exchanged, PlainTokens, Redeem, SealedStoreError, StoreError};
-use crate::timing::{self, Backoff, Chance};
+use crate::store::{At, Begun, Outage, Redeem, SealedStoreError, StoreError};
+use crate::timing;
 
-/// The wait before asking again where another exchange holds the slot.
+/// The wait before asking again where another exchange holds the slot, or the store was rolled back.
 const BUSY_POLL: Duration = Duration::from_millis(500);
+
+/// The wait before asking a store again whose copies did not confirm, or a journal that cannot be written.
+const UNSURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// Timers fire on another clock than deadlines are kept on; this much later is surely late enough.
 pub(crate) const TIMER_SLACK: Duration = Duration::from_millis(3);
 
-/// A `Retry-After` beyond this is not believed.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-
-/// How a store that does not answer is asked again.
-const STORE_RETRY: Backoff =
-    Backoff { floor: Duration::from_millis(50), ceiling: Duration::from_secs(2) };
-
 /// One attempt to redeem one refresh token.
 pub(crate) struct Exchange<'a> {
-    shared: &'a Shared,
-    key: &'a SessionKey,
-    entry: &'a ProviderEntry,
-    known: &'a Known,
-    attempt: AttemptId,
+    pub(super) supervisor: &'a Supervisor,
+    pub(super) shared: &'a Shared,
+    pub(super) key: &'a SessionKey,
+    pub(super) entry: &'a ProviderEntry,
+    pub(super) known: &'a Known,
+    pub(super) attempt: AttemptId,
+}
+
+/// Leave to redeem, and when it was given.
+pub(super) struct Leave<'a> {
+    pub(super) redeem: &'a Redeem,
+    /// When the store was asked.
+    pub(super) asked: BootTime,
+    /// The store's time when it answered.
+    pub(super) given: Timestamp,
 }
 
 impl<'a> Exchange<'a> {
     pub(crate) fn new(
-        shared: &'a Shared,
+        supervisor: &'a Supervisor,
         key: &'a SessionKey,
         entry: &'a ProviderEntry,
         known: &'a Known,
     ) -> Self {
-        Self { shared, key, entry, known, attempt: AttemptId(fresh_id()) }
+        let attempt = AttemptId(fresh_id());
+        Self { supervisor, shared: supervisor.shared(), key, entry, known, attempt }
     }
 
     pub(crate) async fn run(&self, reason: Reason, permit: Permit) -> ExchangeOutcome {
@@ -58,8 +70,11 @@ impl<'a> Exchange<'a> {
         if let Err(error) = give_back(self.shared, self.key).await {
             return later(self.shared, self.key, Duration::from_secs(1), store_failure(&error));
         }
-        let begun_at = self.shared.clock.boot();
-        let mut request = self.request(reason, begun_at);
+        if let Err(why) = self.note_intent().await {
+            return later(self.shared, self.key, UNSURE_PAUSE, why);
+        }
+        let asked = self.shared.clock.boot();
+        let mut request = self.request(reason, asked);
         let mut answer = self.shared.store.begin(self.key, request.clone()).await;
         if let Ok(At { reply: Begun::Refused(BeginReply::Busy { attempt, until }), now }) = answer
             && until <= now
@@ -68,33 +83,59 @@ impl<'a> Exchange<'a> {
             request.takeover_of = Some(attempt);
             answer = self.shared.store.begin(self.key, request).await;
         }
+        if !matches!(answer, Err(_) | Ok(At { reply: Begun::Granted(_), .. })) {
+            self.shared.note_done(self.attempt);
+        }
         match answer {
-            Ok(At { reply: Begun::Granted(redeem), .. }) => {
-                self.redeem(&redeem, begun_at, permit).await
+            Ok(At { reply: Begun::Granted(redeem), now: given }) => {
+                fault::point("t1");
+                self.redeem(&Leave { redeem: &redeem, asked, given }, permit).await
             }
             Ok(At { reply: Begun::Newer(session), .. }) => {
-                ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session, begun_at)))
+                ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session, asked)))
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
-            Err(error) => {
-                let base = self.known.snapshot.generation();
-                self.shared.unsettled.insert(self.key.clone(), (self.attempt, base));
-                later(self.shared, self.key, Duration::from_secs(1), store_failure(&error))
-            }
+            Err(error) => self.not_begun(&error),
         }
+    }
+
+    /// Writes down what is about to happen. Where an answer that is lost is lost for good, nothing happens
+    /// that cannot be written down.
+    async fn note_intent(&self) -> Result<(), TokenError> {
+        let Some(journal) = &self.shared.journal else {
+            return Ok(());
+        };
+        let intent = Intent {
+            attempt: self.attempt,
+            key: self.key.clone(),
+            provider: self.known.provider.clone(),
+            base: self.known.snapshot.generation(),
+        };
+        match journal.intent(intent).await {
+            Err(error) if self.entry.provider.reuse_class().needs_journal() => {
+                let reason = Unavailable::Journal { detail: error.to_string() };
+                return Err(TokenError::unavailable(reason, Some(UNSURE_PAUSE)));
+            }
+            Err(error) => tracing::debug!(%error, "an intent is not in the journal: {error}"),
+            Ok(()) => {}
+        }
+        fault::point("t0");
+        Ok(())
     }
 
     fn request(&self, reason: Reason, now: BootTime) -> Begin {
         let class = self.entry.provider.reuse_class();
         let remaining = self.known.remaining(now);
         let generation = self.known.snapshot.generation();
+        let seen = self.shared.registry.snapshot(self.key);
+        let seen = seen.map_or(0, |snapshot| snapshot.generation());
         Begin {
             attempt: self.attempt,
             node: self.shared.node.clone(),
-            minimum_generation: generation,
+            minimum_generation: generation.max(seen),
             expected_generation: generation,
             takeover_of: None,
-            patience: timing::patience(class, remaining),
+            patience: timing::patience(class, remaining, self.shared.options.dead_after),
             // With the access token gone there is nothing left to protect: tries go on, spaced by the
             // longest back-off, so that a provider's long outage never costs a session.
             max_tries: if remaining.is_zero() { u32::MAX } else { class.max_tries() },
@@ -106,6 +147,25 @@ impl<'a> Exchange<'a> {
             },
             confirmed: class.wants_confirmation(),
         }
+    }
+
+    /// The store gave no answer, and may have given leave.
+    fn not_begun(&self, error: &SealedStoreError) -> ExchangeOutcome {
+        let base = self.known.snapshot.generation();
+        let wait = match error {
+            SealedStoreError::Store(StoreError::Unavailable { outage, .. }) => match outage {
+                // It was not even asked.
+                Outage::Settling => {
+                    self.shared.note_done(self.attempt);
+                    return later(self.shared, self.key, BUSY_POLL, store_failure(error));
+                }
+                Outage::Unconfirmed => UNSURE_PAUSE,
+                _ => Duration::from_secs(1),
+            },
+            _ => Duration::from_secs(1),
+        };
+        self.shared.unsettled.insert(self.key.clone(), (self.attempt, base));
+        later(self.shared, self.key, wait, store_failure(error))
     }
 
     fn refused(&self, refusal: &BeginReply, now: Timestamp) -> ExchangeOutcome {
@@ -124,8 +184,14 @@ impl<'a> Exchange<'a> {
                 wait(left.max(BUSY_POLL), Unavailable::InDoubt { detail })
             }
             BeginReply::Regressed { .. } => {
+                self.shared.put_back.notify_one();
                 let detail = "it shows an older state than was seen before".to_owned();
-                wait(Duration::from_secs(5), Unavailable::Store { detail })
+                wait(UNSURE_PAUSE, Unavailable::Store { detail })
+            }
+            BeginReply::Absent if self.known.snapshot.is_valid(self.shared.clock.boot()) => {
+                self.shared.put_back.notify_one();
+                let detail = "it has lost the record of this session".to_owned();
+                wait(UNSURE_PAUSE, Unavailable::Store { detail })
             }
             BeginReply::Gone | BeginReply::Absent => {
                 self.shared.registry.retract(self.key, 0);
@@ -135,180 +201,45 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn redeem(&self, redeem: &Redeem, begun_at: BootTime, permit: Permit) -> ExchangeOutcome {
+    async fn redeem(&self, leave: &Leave<'_>, permit: Permit) -> ExchangeOutcome {
+        let redeem = leave.redeem;
+        let _in_flight = InFlight::enter(self.shared, self.key, self.attempt, redeem);
         let sent_at = self.shared.clock.boot();
-        if sent_at.since(begun_at) > self.shared.options.send_within {
+        if sent_at.since(leave.asked) > self.shared.options.send_within {
             // This process was held up; somebody may have taken over. Nothing is sent.
             let held_up = RequestError::NotSent { detail: "too late to send safely".to_owned() };
             return self.fail(redeem, &held_up).await;
         }
-        let provider = &self.entry.provider;
-        let result = oauth::refresh(&self.shared.http, provider, &redeem.refresh.token).await;
+        fault::in_flight();
+        let (http, provider) = (&self.shared.http, &self.entry.provider);
+        let (token, mut unreadable) = (&redeem.refresh.token, None);
+        let result = oauth::refresh_keeping(http, provider, token, &mut unreadable).await;
         self.entry.gate.report(health(&result), self.shared.clock.boot());
         // The provider is done with it; the next request need not wait until the answer is stored.
         drop(permit);
         match result {
-            Ok(granted) => self.commit(redeem, &granted, sent_at).await,
-            Err(error) => self.fail(redeem, &error).await,
-        }
-    }
-
-    /// Brings the tokens home. They are shown to nobody before the store has them, and the store is
-    /// asked until it answers: they exist nowhere else.
-    async fn commit(
-        &self,
-        redeem: &Redeem,
-        granted: &Granted,
-        sent_at: BootTime,
-    ) -> ExchangeOutcome {
-        let by = Exchanged {
-            attempt: self.attempt,
-            base: redeem.base,
-            sequence: redeem.sequence,
-            last_read: self.shared.last_read(self.key),
-            origin: &redeem.sealed.origin,
-        };
-        let mut tries = 0;
-        loop {
-            let (tokens, lifetimes) = self.tokens(redeem, granted, sent_at);
-            let request = self.shared.store.seal_commit(self.key, by, &tokens);
-            match self.shared.store.commit(self.key, request).await {
-                Ok(At { reply, now }) => {
-                    return self.committed(reply, now, &tokens, lifetimes);
+            Ok(granted) => {
+                fault::point("t4");
+                self.bring_home(leave, &granted, sent_at).await
+            }
+            Err(error) => {
+                if let Some(body) = unreadable {
+                    self.keep_unreadable(redeem.base, body).await;
                 }
-                Err(error @ SealedStoreError::Store(StoreError::Closed)) => {
-                    tracing::error!(session = %self.key, "the store closed before a refresh of {} was stored", self.key);
-                    return later(self.shared, self.key, Duration::ZERO, store_failure(&error));
-                }
-                Err(error) => self.store_pause(&mut tries, &error).await,
+                self.fail(redeem, &error).await
             }
         }
     }
 
-    fn tokens(
-        &self,
-        redeem: &Redeem,
-        granted: &Granted,
-        sent_at: BootTime,
-    ) -> (PlainTokens, Lifetimes) {
-        let clock = &self.shared.clock;
-        let token = granted.answer.token(granted.sent_at, Some(&redeem.previous));
-        let elapsed = clock.boot().since(sent_at);
-        let provider = &self.entry.provider;
-        let lifetimes =
-            Lifetimes::of_answer(&granted.answer, &token, provider, (clock.now(), elapsed));
-        let spans = spans(lifetimes, &self.shared.options.policy, self.key, redeem.base + 1);
-        let before = Some(redeem.refresh.clone());
-        (PlainTokens { token, before, extra: granted.answer.members(), spans }, lifetimes)
-    }
-
-    fn committed(
-        &self,
-        reply: CommitReply,
-        now: Timestamp,
-        tokens: &PlainTokens,
-        lifetimes: Lifetimes,
-    ) -> ExchangeOutcome {
-        match reply {
-            CommitReply::Installed(installed) | CommitReply::Healed(installed) => {
-                let committed = Committed { tokens, lifetime: lifetimes.access, installed, now };
-                let policy = &self.shared.options.policy;
-                let boot = self.shared.clock.boot();
-                let known = Known::installed(self.known, &committed, boot, policy);
-                self.shared.registry.publish(self.key, &known.snapshot, boot);
-                if let Some(due_in) = tokens.spans.due_in {
-                    self.shared.scheduler.schedule(self.key, due_in);
-                }
-                tracing::debug!(
-                    session = %self.key,
-                    generation = installed.generation,
-                    "refreshed {}", self.key
-                );
-                ExchangeOutcome::Known(Box::new(known))
-            }
-            CommitReply::Late { .. } | CommitReply::Stale { .. } => ExchangeOutcome::Reread,
-            CommitReply::Gone | CommitReply::Absent => {
-                tracing::warn!(session = %self.key, "{} was deleted during a refresh", self.key);
-                self.shared.registry.retract(self.key, 0);
-                ExchangeOutcome::Absent
-            }
+    /// A success nobody can read may hold the session's only refresh token: it is kept for a person.
+    async fn keep_unreadable(&self, base: u64, body: Zeroizing<Vec<u8>>) {
+        let Some(journal) = &self.shared.journal else { return };
+        let (attempt, key) = (self.attempt, self.key.clone());
+        let provider = self.known.provider.clone();
+        let kept = journal.unreadable(Unreadable { attempt, key, provider, base, body }).await;
+        if let Err(error) = kept {
+            tracing::warn!(session = %self.key, %error, "an unreadable answer for {} is not kept: {error}", self.key);
         }
-    }
-
-    async fn fail(&self, redeem: &Redeem, error: &RequestError) -> ExchangeOutcome {
-        let request = self.failure(redeem, error);
-        let mut tries = 0;
-        let At { reply, now } = loop {
-            match self.shared.store.fail(self.key, request.clone()).await {
-                Ok(answer) => break answer,
-                Err(error) => self.store_pause(&mut tries, &error).await,
-            }
-        };
-        match reply {
-            FailReply::Retry { at } => {
-                tracing::info!(session = %self.key, %error, "refresh of {} failed: {error}", self.key);
-                let until = wake_after(self.shared, self.key, at.since(now));
-                ExchangeOutcome::Later { until, why: outcome::why(error), failed: true }
-            }
-            FailReply::Gone | FailReply::Absent => {
-                self.shared.registry.retract(self.key, 0);
-                ExchangeOutcome::Absent
-            }
-            FailReply::Dead => {
-                tracing::warn!(session = %self.key, %error, "{} has to log in again: {error}", self.key);
-                ExchangeOutcome::Reread
-            }
-            FailReply::TrySpare { .. } | FailReply::Recovered { .. } => {
-                self.shared.scheduler.schedule(self.key, Duration::ZERO);
-                ExchangeOutcome::Reread
-            }
-            FailReply::Suspect { .. } | FailReply::Stale { .. } => ExchangeOutcome::Reread,
-        }
-    }
-
-    fn failure(&self, redeem: &Redeem, error: &RequestError) -> Fail {
-        let now = self.shared.clock.boot();
-        let remaining = self.known.remaining(now);
-        let class = self.entry.provider.reuse_class();
-        let chance = Chance::of(self.key, now.as_nanos());
-        let backoff = &self.shared.options.backoff;
-        let kind = outcome::kind(error);
-        let delay = match (kind, error) {
-            (FailKind::Misconfigured, _) | (_, RequestError::Misconfigured { .. }) => {
-                backoff.ceiling
-            }
-            (FailKind::Refused, RequestError::Busy { retry_after: Some(wait), .. }) => {
-                (*wait).min(LONGEST_RETRY_AFTER).max(backoff.floor)
-            }
-            (FailKind::NotSent | FailKind::Refused, _) => {
-                backoff.wait(self.known.failures.saturating_add(1), chance)
-            }
-            (FailKind::InDoubt, _) => {
-                let wait = timing::in_doubt_delay(class, remaining, chance);
-                // Beyond the cap only the longest back-off is left.
-                if redeem.tries >= class.max_tries() { wait.max(backoff.ceiling) } else { wait }
-            }
-            (FailKind::Rejected, _) => Duration::ZERO,
-        };
-        Fail {
-            attempt: self.attempt,
-            base: redeem.base,
-            kind,
-            delay,
-            suspect_for: timing::suspect_for(remaining),
-            error: outcome::note(error, self.shared.clock.now()),
-        }
-    }
-
-    async fn store_pause(&self, tries: &mut u32, error: &SealedStoreError) {
-        *tries += 1;
-        let chance = Chance::of(self.key, u64::from(*tries));
-        let pause = STORE_RETRY.wait(*tries, chance);
-        tracing::warn!(
-            session = %self.key, %error, tries = *tries,
-            "the outcome of a refresh of {} is not stored yet: {error}", self.key
-        );
-        tokio::time::sleep(pause).await;
     }
 }
 
@@ -342,6 +273,7 @@ async fn give_back(shared: &Shared, key: &SessionKey) -> Result<(), SealedStoreE
     };
     shared.store.fail(key, unused).await?;
     shared.unsettled.remove(key);
+    shared.note_done(attempt);
     Ok(())
 }
 
@@ -356,7 +288,7 @@ pub(crate) fn later(
 
 /// Has the actor woken after `wait`; returns when that is. The deadline is drawn before the timer is
 /// set, so that no delay in between makes the timer fire first.
-fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> BootTime {
+pub(super) fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> BootTime {
     let until = shared.clock.boot() + wait;
     shared.scheduler.schedule(key, wait + TIMER_SLACK);
     until

@@ -31,6 +31,9 @@ pub(crate) enum Freshness {
     Newest,
     /// Newer than this version.
     NewerThan(u64),
+    /// Newer than this version, which the provider's API refuses. One that was received a moment ago is
+    /// not the reason why.
+    InsteadOf(u64),
 }
 
 /// What a waiting caller gets.

@@ -2,6 +2,8 @@
 
 mod actor;
 mod exchange;
+mod failure;
+mod homecoming;
 mod known;
 mod messages;
 mod outcome;
@@ -11,6 +13,7 @@ mod tests;
 mod work;
 
 pub(crate) use self::actor::SessionActor;
+pub(crate) use self::homecoming::Errand;
 pub(crate) use self::known::Known;
 #[cfg(test)]
 pub(crate) use self::messages::Panic;
@@ -18,4 +21,4 @@ pub(crate) use self::messages::{
     Freshness, GetToken, Learned, Outdated, Passivate, Present, RefreshDue, Want,
 };
 pub(crate) use self::outcome::{LoadOutcome, store_failure};
-pub(crate) use self::work::{load, recheck};
+pub(crate) use self::work::{load, recheck, resolve};

@@ -13,6 +13,9 @@ use crate::timing::RefreshPolicy;
 /// The least time between two refreshes of which the first brought an expired token.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The least age of a token that is refreshed because the provider's API refuses it.
+const LEAST_REPORTED: Duration = Duration::from_secs(30);
+
 /// What is done for a caller.
 #[derive(Debug)]
 pub(crate) enum Step {
@@ -102,6 +105,14 @@ impl State {
             let detail = "it gives tokens that have expired on arrival".to_owned();
             let wait = Some(until.since(now));
             return Step::Refuse(TokenError::unavailable(Unavailable::Provider { detail }, wait));
+        }
+        if matches!(want.freshness, Freshness::InsteadOf(_)) && known.by_exchange {
+            let left = LEAST_REPORTED.saturating_sub(known.age(now));
+            if !left.is_zero() {
+                let detail = "its API refuses a token that it gave a moment ago".to_owned();
+                let reason = Unavailable::Provider { detail };
+                return Step::Refuse(TokenError::unavailable(reason, Some(left)));
+            }
         }
         match known.not_before.filter(|&until| until > now) {
             None => self.start(Work::Exchange(Reason::Wanted)),
@@ -294,7 +305,7 @@ fn satisfies(known: &Known, now: BootTime, want: &Want, baseline: Option<u64>) -
     let new_enough = match want.freshness {
         Freshness::Any => true,
         Freshness::Newest => false,
-        Freshness::NewerThan(seen) => renewed_since(seen),
+        Freshness::NewerThan(seen) | Freshness::InsteadOf(seen) => renewed_since(seen),
     };
     if !snapshot.is_valid(now) || !new_enough {
         return false;

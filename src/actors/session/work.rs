@@ -10,7 +10,7 @@ use crate::actors::session::state::Reason;
 use crate::actors::shared::{ProviderEntry, Shared};
 use crate::actors::supervisor::Supervisor;
 use crate::ledger::{ErrorNote, Fail, FailKind, FailReply, Settled};
-use crate::model::{BootTime, ReuseClass, SessionKey, TokenError, Unavailable};
+use crate::model::{BootTime, SessionKey, TokenError, Unavailable};
 use crate::store::{At, Opened, Session};
 use crate::timing::{self, Activity, Chance};
 
@@ -93,15 +93,16 @@ pub(crate) async fn resolve(
     if let Some(known) = known
         && let Some(abandoned) = &known.abandoned
     {
-        let class = class_of(shared, &known);
+        let class = shared.class_of(&known.provider);
+        let dead_after = shared.options.dead_after;
         let now = shared.clock.boot();
         let chance = Chance::of(key, abandoned.base);
         let request = Fail {
             attempt: abandoned.attempt,
             base: abandoned.base,
             kind: FailKind::InDoubt,
-            delay: timing::in_doubt_delay(class, known.remaining(now), chance),
-            suspect_for: timing::suspect_for(known.remaining(now)),
+            delay: timing::in_doubt_delay(class, known.remaining(now), dead_after, chance),
+            suspect_for: timing::suspect_for(known.remaining(now), dead_after),
             error: ErrorNote {
                 code: outcome::INTERRUPTED.to_owned(),
                 description: Some("this node stopped during a refresh".to_owned()),
@@ -119,19 +120,14 @@ pub(crate) async fn resolve(
     load(shared, key).await
 }
 
-fn class_of(shared: &Shared, known: &Known) -> ReuseClass {
-    shared
-        .provider(&known.provider)
-        .map_or_else(|_| ReuseClass::default(), |entry| entry.provider.reuse_class())
-}
-
 /// Redeems the session's refresh token, if it is still wanted and the provider is up.
 pub(crate) async fn run(
-    shared: &Shared,
+    supervisor: &Supervisor,
     key: &SessionKey,
     known: Option<Known>,
     reason: Reason,
 ) -> ExchangeOutcome {
+    let shared = supervisor.shared();
     let Some(known) = known else {
         return ExchangeOutcome::Reread;
     };
@@ -143,7 +139,7 @@ pub(crate) async fn run(
         return settle(shared, key, &entry).await;
     }
     if reason == Reason::Due && is_cold(shared, key, &known) {
-        return let_rest(shared, key, &entry, known).await;
+        return let_rest(supervisor, key, &entry, known).await;
     }
     let permit = match entry.gate.admit(&*shared.clock).await {
         Ok(permit) => permit,
@@ -155,7 +151,7 @@ pub(crate) async fn run(
             return later(shared, key, wait, TokenError::unavailable(reason, Some(wait)));
         }
     };
-    Exchange::new(shared, key, &entry, &known).run(reason, permit).await
+    Exchange::new(supervisor, key, &entry, &known).run(reason, permit).await
 }
 
 fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
@@ -167,18 +163,21 @@ fn is_cold(shared: &Shared, key: &SessionKey, known: &Known) -> bool {
 /// Nobody reads the session: it is refreshed on the next read, or when its refresh token would go
 /// stale unused.
 async fn let_rest(
-    shared: &Shared,
+    supervisor: &Supervisor,
     key: &SessionKey,
     entry: &ProviderEntry,
     known: Known,
 ) -> ExchangeOutcome {
+    let shared = supervisor.shared();
     let age = known.age(shared.clock.boot());
     let keep_alive = entry.provider.refresh_token_idle().map(timing::keep_alive_in);
     let due_in = keep_alive.map(|span| span.saturating_sub(age));
     if due_in == Some(Duration::ZERO) {
         let permit = entry.gate.admit(&*shared.clock).await;
         return match permit {
-            Ok(permit) => Exchange::new(shared, key, entry, &known).run(Reason::Due, permit).await,
+            Ok(permit) => {
+                Exchange::new(supervisor, key, entry, &known).run(Reason::Due, permit).await
+            }
             Err(_) => ExchangeOutcome::Known(Box::new(known)),
         };
     }

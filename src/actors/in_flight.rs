@@ -1,0 +1,84 @@
+//! This node's exchanges in flight, with what a store that loses track of them has to be told.
+
+use std::time::Duration;
+
+use crate::actors::shared::Shared;
+use crate::ledger::{AttemptId, NewTokens, NodeId, Origin, Reassert};
+use crate::model::{BootTime, ProviderId, SessionKey};
+use crate::store::Redeem;
+
+/// What is remembered of one exchange in flight.
+#[derive(Clone)]
+pub(crate) struct Remembered {
+    attempt: AttemptId,
+    base: u64,
+    sequence: u64,
+    tokens: NewTokens,
+    origin: Origin,
+    since: BootTime,
+}
+
+impl Remembered {
+    /// What the store is told at `now`.
+    pub(crate) fn reassertion(&self, node: &NodeId, patience: Duration) -> Reassert {
+        Reassert {
+            attempt: self.attempt,
+            node: node.clone(),
+            base: self.base,
+            sequence: self.sequence,
+            patience,
+            tokens: self.tokens.clone(),
+            origin: self.origin.clone(),
+        }
+    }
+
+    pub(crate) fn provider(&self) -> &ProviderId {
+        &self.origin.provider
+    }
+
+    /// How long it has been in flight.
+    pub(crate) fn age(&self, now: BootTime) -> Duration {
+        now.since(self.since)
+    }
+}
+
+/// An exchange counts as in flight until this is dropped.
+pub(crate) struct InFlight<'a> {
+    shared: &'a Shared,
+    key: &'a SessionKey,
+}
+
+impl<'a> InFlight<'a> {
+    pub(crate) fn enter(
+        shared: &'a Shared,
+        key: &'a SessionKey,
+        attempt: AttemptId,
+        redeem: &Redeem,
+    ) -> Self {
+        let tokens = NewTokens {
+            access: redeem.sealed.access.clone(),
+            refresh: Some(redeem.sealed.refresh.clone()),
+            extra: None,
+            // What is put back is about to be replaced: readers keep what they have.
+            expires_in: Some(Duration::ZERO),
+            refresh_expires_in: None,
+            due_in: Some(Duration::ZERO),
+        };
+        let remembered = Remembered {
+            attempt,
+            base: redeem.base,
+            sequence: redeem.sequence,
+            tokens,
+            origin: redeem.sealed.origin.clone(),
+            since: shared.clock.boot(),
+        };
+        shared.in_flight.insert(key.clone(), remembered);
+        Self { shared, key }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.shared.in_flight.remove(self.key);
+    }
+}

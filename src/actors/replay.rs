@@ -1,0 +1,77 @@
+//! After a start: what the journal says was left undone is done, or told to be in doubt.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use crate::actors::keeper::{errand, tell_store};
+use crate::actors::session::{LoadOutcome, load, resolve};
+use crate::actors::supervisor::Supervisor;
+use crate::actors::task_kind::TaskKind;
+use crate::journal::{Answer, Intent, Recorded, Recovered};
+use crate::model::BootTime;
+
+/// Sessions resolved at the same time.
+const AT_ONCE: usize = 64;
+/// How long the start waits for a store that does not answer; the rest goes on behind it.
+const START_WITHIN: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Tells the store of answers that never reached it, before anything else happens to their sessions; then
+/// resolves exchanges of unknown outcome.
+pub(crate) async fn replay(supervisor: &Supervisor, recovered: Recovered, read_at: BootTime) {
+    let undone: Vec<Recorded<Answer>> =
+        recovered.answers.into_iter().filter(|answer| !answer.done).collect();
+    let intents = recovered.intents;
+    if !undone.is_empty() || !intents.is_empty() {
+        let (answers, open) = (undone.len(), intents.len());
+        tracing::warn!(
+            answers,
+            open,
+            "the last run of this node left {answers} answers and {open} exchanges of unknown outcome"
+        );
+    }
+    let told = tell_store(supervisor, undone.clone(), read_at);
+    if !tokio::time::timeout(START_WITHIN, told).await.unwrap_or(false) {
+        // Telling twice is safe.
+        for answer in undone {
+            errand(answer, read_at).spawn(supervisor);
+        }
+    }
+    let background = supervisor.clone();
+    supervisor.shared().spawn(TaskKind::Errand, async move {
+        let closing = background.shared().closing.clone();
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = resolve_all(&background, intents) => {}
+        }
+    });
+}
+
+async fn resolve_all(supervisor: &Supervisor, intents: Vec<Recorded<Intent>>) {
+    stream::iter(intents)
+        .for_each_concurrent(AT_ONCE, async |intent| {
+            while !resolve_one(supervisor, &intent.what).await {
+                tokio::time::sleep(PAUSE).await;
+            }
+        })
+        .await;
+}
+
+/// The record says whether the exchange still holds its slot: then it is in doubt. True if that is dealt
+/// with.
+async fn resolve_one(supervisor: &Supervisor, intent: &Intent) -> bool {
+    let shared = supervisor.shared();
+    let resolved = match load(shared, &intent.key).await {
+        LoadOutcome::Known(known) if known.abandoned.is_some() => {
+            resolve(shared, &intent.key, Some(*known)).await
+        }
+        other => other,
+    };
+    if matches!(resolved, LoadOutcome::Failed(_)) {
+        return false;
+    }
+    shared.note_done(intent.attempt);
+    true
+}
