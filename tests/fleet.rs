@@ -8,23 +8,29 @@ mod fleet;
 
 use std::time::Duration;
 
+use fleet::cell::Cell;
 use fleet::class::Class;
-use fleet::{Fleet, Setup};
+use fleet::dice::seed;
+use fleet::nemesis::Fault;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn smoke() {
-    let mut setup = Setup::of(Class::R).tell("poll-ms", 200);
-    setup.nodes = 4;
-    setup.lifetime = Duration::from_secs(5);
-    let mut fleet = Fleet::start(setup).await;
-    fleet.fill(100).await;
-    for node in &fleet.nodes {
-        fleet.read_on(node, 10, Duration::from_millis(20)).await;
+async fn whatever_fails_no_session_is_lost_that_the_promise_does_not_name() {
+    let cell = Cell {
+        classes: Class::ALL.to_vec(),
+        faults: Fault::ALL.to_vec(),
+        nodes: 4,
+        sessions: 20,
+        callers: 5,
+        lasts: Duration::from_secs(60),
+        seed: seed("faults"),
+    };
+
+    let rows = cell.run().await;
+
+    for row in &rows {
+        println!("{row}");
     }
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    for node in &fleet.nodes {
-        println!("{}", node.ask(serde_json::json!({"op":"stats"})).await.unwrap());
+    for row in &rows {
+        row.assert_promises();
     }
-    fleet.shut_down().await;
-    println!("{:#?}", fleet.simulator().totals());
 }

@@ -26,7 +26,7 @@ impl Class {
         found.unwrap_or_else(|| panic!("{letter:?} is no reuse class"))
     }
 
-    /// Also the provider's id, and what its sessions' names begin with.
+    /// What its sessions' names begin with.
     pub fn letter(self) -> &'static str {
         match self {
             Self::N => "N",
@@ -36,6 +36,11 @@ impl Class {
             Self::S => "S",
             Self::R => "R",
         }
+    }
+
+    /// The provider's id.
+    pub fn id(self) -> String {
+        format!("sim-{}", self.letter().to_lowercase())
     }
 
     /// What the node is told of the provider.

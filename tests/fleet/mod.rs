@@ -1,9 +1,14 @@
 //! A fleet under test: node processes, one Redis, and a provider of each reuse class that logs the truth.
 
+pub mod cell;
 pub mod class;
+pub mod diary;
 pub mod dice;
+pub mod met;
+pub mod nemesis;
 pub mod node;
 pub mod redis;
+pub mod verdict;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,7 +20,7 @@ use tokenhive::model::{Clock as _, SystemClock};
 use tokenhive::simulator::{GroundTruth, Minted, Simulator};
 
 use self::class::Class;
-use self::node::{Node, Recipe, Refusal};
+use self::node::{Node, Recipe};
 use self::redis::RedisServer;
 
 /// How long to look for something before it counts as never.
@@ -128,7 +133,7 @@ impl Fleet {
                 .map(Into::into)
                 .into();
         for provider in &self.providers {
-            let (id, class) = (provider.class.letter(), provider.class.told());
+            let (id, class) = (provider.class.id(), provider.class.told());
             let url = provider.simulator.base_url();
             arguments.extend(["--provider".into(), format!("{id}={class}@{url}")]);
         }
@@ -243,7 +248,7 @@ pub fn restore(session: &str, class: Class, minted: &Minted, left: Duration) -> 
         "refresh_token": minted.refresh_token.expose(),
     });
     json!({
-        "op": "restore", "session": session, "provider": class.letter(), "saved": saved.to_string(),
+        "op": "restore", "session": session, "provider": class.id(), "saved": saved.to_string(),
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::node::protocol::{Ask, Refusal};
 use crate::cli::node::readers::Readers;
 use crate::cli::node::told;
-use crate::hive::{LoginRequest, Origin, RestoreOptions, TokenHive, TokenRequest};
+use crate::hive::{LoginRequest, Origin, Readiness, RestoreOptions, TokenHive, TokenRequest};
 use crate::model::SessionKey;
 use crate::oauth::CallbackQuery;
 
@@ -99,20 +99,18 @@ impl Node {
     }
 
     async fn report(&self, session: &str, version: u64) -> Answer {
-        let _ = (session, version);
-        std::future::ready(Err(Refusal::new("not_understood", &"report"))).await
+        let token = self.hive.report_unauthorized(&key(session)?, version).await?;
+        Ok(told::token(&token))
     }
 
     fn stats(&self, reset: bool) -> Value {
-        let mut told = self.readers.tally(reset);
         let (sessions, actors) = self.hive.resident();
-        told["resident"] = json!(sessions);
-        told["actors"] = json!(actors);
-        told
+        json!({"readers": self.readers.met(reset), "resident": sessions, "actors": actors})
     }
 
     fn readiness(&self) -> Value {
-        Value::Null
+        let Readiness { ready, notes } = self.hive.readiness();
+        json!({"ready": ready, "notes": notes})
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -19,7 +19,8 @@ use crate::model::{Clock, SessionKey, SystemClock, TokenError};
 /// All readers of a node.
 pub(super) struct Readers {
     hive: TokenHive,
-    tally: Arc<Mutex<Tally>>,
+    /// By what the sessions' names begin with.
+    tallies: Mutex<BTreeMap<String, Arc<Mutex<Tally>>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -51,8 +52,8 @@ struct Met {
 
 impl Readers {
     pub(super) fn new(hive: TokenHive) -> Self {
-        let (tally, tasks) = (Arc::default(), TaskTracker::new());
-        Self { hive, tally, tasks, stop: CancellationToken::new() }
+        let (tallies, tasks) = (Mutex::default(), TaskTracker::new());
+        Self { hive, tallies, tasks, stop: CancellationToken::new() }
     }
 
     /// Starts some more.
@@ -66,12 +67,13 @@ impl Readers {
         if sessions.is_empty() {
             return Err(Refusal::new("not_understood", &"there are no sessions to read"));
         }
+        let tally = Arc::clone(lock(&self.tallies).entry(asked.prefix.clone()).or_default());
         let until = asked.seconds.map(|span| SystemClock.boot() + Duration::from_secs(span));
         for number in 0..asked.callers {
             let reader = Reader {
                 hive: self.hive.clone(),
                 sessions: Arc::clone(&sessions),
-                tally: Arc::clone(&self.tally),
+                tally: Arc::clone(&tally),
                 pause: Duration::from_millis(asked.pause_ms),
                 dice: Dice(asked.seed ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             };
@@ -90,15 +92,23 @@ impl Readers {
         self.tasks.wait().await;
     }
 
-    /// What was met so far.
-    pub(super) fn tally(&self, reset: bool) -> Value {
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = serde_json::to_value(&*tally).expect("a tally has string keys only");
-        if reset {
-            *tally = Tally::default();
-        }
-        told
+    /// What was met so far, by what the sessions' names begin with.
+    pub(super) fn met(&self, reset: bool) -> Value {
+        let tallies = lock(&self.tallies);
+        let told = tallies.iter().map(|(prefix, tally)| {
+            let mut tally = lock(tally);
+            let told = serde_json::to_value(&*tally).expect("a tally has string keys only");
+            if reset {
+                *tally = Tally::default();
+            }
+            (prefix.clone(), told)
+        });
+        Value::Object(told.collect())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Session {
@@ -134,7 +144,7 @@ impl Reader {
         let asked = SystemClock.boot();
         let answer = self.hive.token(&session.key).await;
         let took = told::millis(SystemClock.boot().since(asked));
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tally = lock(&self.tally);
         tally.slowest_ms = tally.slowest_ms.max(took);
         match answer {
             Ok(token) => {

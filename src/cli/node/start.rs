@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::cli::node::args::{NodeArgs, Simulated};
+use crate::cli::node::args::{Journal, NodeArgs, Simulated};
 use crate::hive::TokenHive;
+use crate::journal::JournalOptions;
 use crate::model::ReuseClass;
 use crate::oauth::{ProviderBuilder, UserId, catalogue};
 use crate::sealing::Keyring;
@@ -38,7 +39,13 @@ pub(super) async fn hive(args: &NodeArgs) -> anyhow::Result<TokenHive> {
         let ceiling = Duration::from_millis(spans.ceiling);
         builder = builder.backoff(Backoff { floor, ceiling });
     }
-    // Here `dead_after_ms` and `journal` are handed over.
+    if let Some(span) = args.dead_after_ms {
+        builder = builder.dead_after(Duration::from_millis(span));
+    }
+    builder = match &args.journal {
+        Journal::Off => builder.without_journal(),
+        Journal::Folder(folder) => builder.journal(JournalOptions::in_directory(folder)),
+    };
     Ok(builder.start().await?)
 }
 

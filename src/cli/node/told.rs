@@ -49,6 +49,7 @@ pub(super) fn kind(error: &TokenError) -> &'static str {
             Unavailable::Overloaded => "unavailable.overloaded",
             Unavailable::Deadline => "unavailable.deadline",
             Unavailable::Closing => "unavailable.closing",
+            Unavailable::Journal { .. } => "unavailable.journal",
             Unavailable::ActorFailed => "unavailable.actor_failed",
         },
         TokenError::NeedsLogin { reason } => match reason {
