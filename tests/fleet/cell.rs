@@ -19,8 +19,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Of access tokens. Several cycles fit into a minute.
 const LIFETIME: Duration = Duration::from_secs(5);
 
-/// Of the provider.
-const LATENCY: Duration = Duration::from_millis(40);
+/// Of the provider: long enough that whatever is killed or halted has exchanges in flight.
+const LATENCY: Duration = Duration::from_millis(200);
 
 /// What is tried.
 #[derive(Debug, Clone)]
@@ -68,7 +68,6 @@ impl Cell {
             pause: Duration::from_millis(1500),
             // Longer than the patience with a silent node, and than every other lease.
             halt: IMPATIENT.dead_after + Duration::from_secs(1),
-            share: 0.03,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokenhive::simulator::{FaultAction, FaultPlan, FaultRule, GrantFilter, When};
 
+use crate::fleet::class::Class;
 use crate::fleet::diary::{Diary, Disturbance};
 use crate::fleet::dice::Dice;
 use crate::fleet::met::Met;
@@ -80,20 +81,24 @@ pub struct Plan {
     pub pause: Duration,
     /// How long a node is halted, at least.
     pub halt: Duration,
-    /// The share of requests each failing provider fails at.
-    pub share: f64,
+}
+
+/// The share of requests that meet each fault of a provider. Where a lost answer ends the session it is
+/// small: sessions that have ended meet nothing any more.
+fn share(class: Class) -> f64 {
+    if class.may_lose() { 0.01 } else { 0.05 }
 }
 
 /// Sets the providers to fail as planned.
 pub fn spoil_providers(fleet: &Fleet, plan: &Plan) {
-    let rule = |action| FaultRule {
-        grant: GrantFilter::Refresh,
-        when: When::Probability(plan.share),
-        ..FaultRule::always(action)
-    };
-    let rules: Vec<_> = plan.faults.iter().filter_map(|fault| fault.action()).map(rule).collect();
     for provider in &fleet.providers {
-        provider.simulator.set_faults(FaultPlan { rules: rules.clone() });
+        let rule = |action| FaultRule {
+            grant: GrantFilter::Refresh,
+            when: When::Probability(share(provider.class)),
+            ..FaultRule::always(action)
+        };
+        let rules = plan.faults.iter().filter_map(|fault| fault.action()).map(rule).collect();
+        provider.simulator.set_faults(FaultPlan { rules });
     }
 }
 

@@ -73,9 +73,15 @@ impl Run<'_> {
         }
         let but_last = tokens.values().flat_map(|events| &events[..events.len() - 1]);
         but_last
-            .filter(|event| self.excuse(event).is_none())
+            .filter(|event| self.excuse(event).is_none() && !self.is_suspected(event))
             .map(|event| format!("{user}: presented again without a fault: {}", line(event)))
             .collect()
+    }
+
+    /// Whether it was refused where a repetition is refused and nothing else happens: before the session is
+    /// given up for it, there is one last try.
+    fn is_suspected(&self, event: &Event) -> bool {
+        self.class == Class::S && event.outcome == Some(Outcome::ReplayRejected)
     }
 
     /// The fault that kept a presentation's answer from being used in time.
