@@ -19,7 +19,7 @@ use crate::store::SessionStore;
 use crate::store::contract::random::Randomness;
 
 /// How many random operation sequences [`run`] plays.
-const RANDOM_SEQUENCES: u64 = 8;
+const RANDOM_SEQUENCES: u64 = 10;
 
 /// How many bytes of randomness each of them uses up: some five hundred operations.
 const RANDOM_BYTES: usize = 4000;

@@ -75,16 +75,19 @@ impl Game {
         self.moves += 1;
         let name = random.pick(&["a", "a", "b"]);
         let key = SessionKey::new("random", name).expect("a plain short name");
-        match random.below(22) {
+        let is_there = self.entry(&key).record.is_some();
+        match random.below(21) {
             0 => self.put(&key, random).await,
+            // Little happens to what is not there.
+            1..=10 if !is_there => self.put(&key, random).await,
             1..=7 => self.begin(&key, random).await,
             8 | 9 => self.commit(&key, random).await,
-            10..=13 => self.fail(&key, random).await,
+            10..=13 if self.holder(&key).is_some() => self.fail(&key, random).await,
+            10..=13 => self.settle(&key, random).await,
             14 | 15 => self.settle(&key, random).await,
             16 => self.postpone(&key, random).await,
             17 | 18 => self.claim(random).await,
-            20 => self.reassert(&key, random).await,
-            21 => self.bury(&key, random).await,
+            20 => self.put_back(&key, random).await,
             _ => self.delete_or_describe(&key, random).await,
         }
         let loaded = self.store.load(&key).await.expect(ANSWERS);
@@ -164,7 +167,15 @@ impl Game {
             sequence: last.saturating_sub(random.below(3).into()),
             tokens: self.tokens(random),
             last_read: random.pick(&[None, Some(self.latest)]),
-            origin: random.pick(&[None, Some(origin(generation)), Some(origin(9))]),
+            origin: random.pick(&[
+                None,
+                None,
+                None,
+                None,
+                None,
+                Some(origin(generation)),
+                Some(origin(9)),
+            ]),
         };
         let at = self.store.commit(key, request.clone()).await.expect(ANSWERS);
         self.see(&at);
@@ -193,6 +204,15 @@ impl Game {
         let at = self.store.fail(key, request.clone()).await.expect(ANSWERS);
         self.see(&at);
         assert_eq!(at.reply, fail(self.entry(key), at.now, &request), "{request:?}");
+    }
+
+    /// Rare, as it starts the session's history anew.
+    async fn put_back(&mut self, key: &SessionKey, random: &mut Randomness) {
+        match random.below(6) {
+            0 => self.reassert(key, random).await,
+            1 => self.bury(key, random).await,
+            _ => self.begin(key, random).await,
+        }
     }
 
     async fn reassert(&mut self, key: &SessionKey, random: &mut Randomness) {

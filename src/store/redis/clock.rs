@@ -9,8 +9,7 @@ use crate::model::{BootTime, Timestamp};
 /// microseconds only.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// A sample further behind than an answer can be late: the server's clock was set back, or it is
-/// another server.
+/// A sample further off than an answer can be late: the server's clock was set, or it is another server.
 const STEP_MS: i64 = 1_000;
 
 /// The server's time, from the answers that told it.
@@ -28,6 +27,8 @@ struct State {
     began: BootTime,
     /// The latest time an answer told.
     told: i64,
+    /// When the server's clock was last seen to have been set forward: what ended then, ended too early.
+    set_forward: Option<BootTime>,
 }
 
 fn boot_millis(boot: BootTime) -> i64 {
@@ -40,9 +41,18 @@ impl ServerClock {
         // One millisecond less, for both were rounded down.
         let sample = now.as_millis() - boot_millis(boot) - 1;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = State { before: sample, current: sample, began: boot, told: now.as_millis() };
+        let fresh = State {
+            before: sample,
+            current: sample,
+            began: boot,
+            told: now.as_millis(),
+            set_forward: state.and_then(|old| old.set_forward),
+        };
         *state = Some(match *state {
             Some(old) if sample + STEP_MS < old.best() => fresh,
+            Some(old) if sample > old.best() + STEP_MS => {
+                State { set_forward: Some(boot), ..fresh }
+            }
             Some(old) => {
                 let told = old.told.max(now.as_millis());
                 if boot.since(old.began) >= WINDOW {
@@ -63,9 +73,12 @@ impl ServerClock {
         is_recent.then(|| Timestamp::from_millis(now))
     }
 
-    /// Forgets: the next answer may come of another server.
-    pub(super) fn forget(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// True if the server's clock was set forward within `span`: what lasts that long may seem over and is
+    /// not.
+    pub(super) fn was_set_forward_within(&self, span: Duration, boot: BootTime) -> bool {
+        let state = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let set_forward = state.and_then(|state| state.set_forward);
+        set_forward.is_some_and(|at| boot.since(at) < span)
     }
 }
 
@@ -77,6 +90,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::ServerClock;
     use crate::model::{BootTime, Timestamp};
 
@@ -108,6 +123,21 @@ mod tests {
         clock.learn(Timestamp::from_millis(20_000), boot(100));
 
         assert_eq!(clock.at(boot(101)), Some(Timestamp::from_millis(20_000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_forward_is_remembered_for_as_long_as_it_matters() {
+        let clock = ServerClock::default();
+        let minute = Duration::from_secs(60);
+        clock.learn(Timestamp::from_millis(50_000), boot(0));
+        clock.learn(Timestamp::from_millis(50_900), boot(10));
+        assert!(!clock.was_set_forward_within(minute, boot(10)), "an early answer is no step");
+
+        clock.learn(Timestamp::from_millis(90_000), boot(1000));
+
+        assert_eq!(clock.at(boot(1000)), Some(Timestamp::from_millis(90_000)));
+        assert!(clock.was_set_forward_within(minute, boot(60_999)));
+        assert!(!clock.was_set_forward_within(minute, boot(61_000)));
     }
 
     #[test]

@@ -84,8 +84,7 @@ async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()
         server.check(&link.options)?;
     }
     take_note(link, &servers);
-    if let Some(clock) = &link.server_clock {
-        clock.forget();
+    if link.server_clock.is_some() {
         greet(link, &mut wire, &servers).await?;
     }
     let wanted = link.feed.wanted();

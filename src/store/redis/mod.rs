@@ -111,6 +111,18 @@ impl RedisStore {
         Ok(reply)
     }
 
+    /// Nobody is taken over for a clock that was set forward: by its own time the holder may not have been
+    /// silent for long.
+    fn patient(&self, request: Begin) -> Begin {
+        let boot = self.link.clock.boot();
+        let doubtful = self
+            .link
+            .server_clock
+            .as_ref()
+            .is_some_and(|clock| clock.was_set_forward_within(request.patience, boot));
+        Begin { takeover_of: request.takeover_of.filter(|_| !doubtful), ..request }
+    }
+
     fn due_at(&self, key: &SessionKey, due: Timestamp) {
         self.link.feed.lower_due(Bucket::of(key), Some(due));
     }
@@ -208,6 +220,7 @@ impl SessionStore for RedisStore {
 
     async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError> {
         self.link.settled()?;
+        let request = self.patient(request);
         let names = SessionNames::of(&self.link, key);
         let arguments = |call: &mut Cmd| {
             call.arg(key.joined());
