@@ -11,15 +11,21 @@ usage() {
 usage: tests/run.sh [--quick]
 
 Runs the whole test suite: unit, property and integration tests, the architecture test and the
-examples in the documentation; those of docs/examples are compiled. Needs Rust and a C compiler; installs the compiler with apt-get if
-it may, and says what to do if it may not. Starts nothing that outlives it and needs no network
-once the dependencies are in Cargo's cache.
+examples in the documentation; those of docs/examples are compiled. Needs Rust, a C compiler and a
+Redis: containers where a Docker engine runs, made of an image by tests/redis-image.sh, else
+redis-server. Installs the compiler and redis-server with apt-get if it may, and says what to do if
+it may not. Starts nothing that outlives it and needs no network once the dependencies are in
+Cargo's cache.
 
-  --quick   only the unit tests and the architecture test
+  --quick   only the unit tests and the architecture test, which need no Redis
   --help    this text
 
 Environment:
-  CARGO_TARGET_DIR   where to build; default ${XDG_CACHE_HOME:-~/.cache}/tokenhive/target
+  CARGO_TARGET_DIR           where to build; default ${XDG_CACHE_HOME:-~/.cache}/tokenhive/target
+  TOKENHIVE_TEST_REDIS       URL of a Redis for the tests that share one; they leave keys behind.
+                             Those that kill or pause theirs still run their own
+  TOKENHIVE_TEST_REDIS_VIA   container or process: run every Redis that way; default the first for
+                             tests that share one, the second for the others, where both can be had
 
 Exit status: 0 all passed, 1 a test failed, 2 something needed is missing.
 TEXT
@@ -108,6 +114,41 @@ need_root_certificates() {
   sudo apt-get install ca-certificates"
 }
 
+# Where a Docker engine runs, the tests that share a Redis take a container; the others take
+# redis-server if it is there, else containers too.
+need_redis() {
+    local via=${TOKENHIVE_TEST_REDIS_VIA:-}
+    [[ -z ${TOKENHIVE_TEST_REDIS:-} ]] || echo 'Redis of TOKENHIVE_TEST_REDIS, for tests that share one'
+    if [[ $via != process ]] && engine_runs; then
+        if tests/redis-image.sh; then
+            return
+        fi
+    fi
+    [[ $via != container ]] || missing 'no containers for Redis, and TOKENHIVE_TEST_REDIS_VIA allows only them'
+    command -v redis-server >/dev/null || install_redis ||
+        missing 'no Redis found. Install one, for instance:
+  sudo apt-get install redis-server
+or start Docker, and run tests/redis-image.sh'
+    printf '%s\n' "$(redis-server --version | cut -d ' ' -f 1-3)"
+}
+
+engine_runs() {
+    command -v docker >/dev/null && timeout 20 docker info >/dev/null 2>&1
+}
+
+# The package starts a server of its own, now and with the system, which no test asks for.
+install_redis() {
+    apt_install redis-server || return 1
+    local as_root=()
+    [[ $(id -u) == 0 ]] || as_root=(sudo -n)
+    if [[ -d /run/systemd/system ]]; then
+        "${as_root[@]}" systemctl disable --quiet --now redis-server || true
+    else
+        "${as_root[@]}" service redis-server stop >/dev/null || true
+        "${as_root[@]}" update-rc.d redis-server disable || true
+    fi
+}
+
 compiles() {
     command -v "$1" >/dev/null || return 1
     printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' |
@@ -118,6 +159,7 @@ heading 'set-up'
 need_rust
 need_c_compiler
 need_root_certificates
+$quick || need_redis
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tokenhive/target}
 mkdir -p "$CARGO_TARGET_DIR"
 printf 'building in %s\n' "$CARGO_TARGET_DIR"
