@@ -25,6 +25,12 @@ const DETAIL_LIMIT: usize = 200;
 /// rarely written to a connection whose end is already on its way: that would be an outcome in doubt.
 const POOL_IDLE: Duration = Duration::from_secs(20);
 
+/// A deadline that is noticed this much later was noticed by a process that did not run meanwhile.
+const HELD_UP: Duration = Duration::from_millis(20);
+
+/// How long such a process looks for an answer that is there already.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 const USER_AGENT: &str = concat!("tokenhive/", env!("CARGO_PKG_VERSION"));
 
 /// Settings of the HTTP client that all providers share.
@@ -97,7 +103,7 @@ impl HttpClient {
         Ok(Self { client, clock })
     }
 
-    /// Sends `request` and reads the whole answer, all within `limit`.
+    /// Sends `request` and reads the whole answer, all within `limit`, or as soon as this process runs again.
     pub(crate) async fn send(
         &self,
         request: http::Request<Vec<u8>>,
@@ -107,11 +113,19 @@ impl HttpClient {
         if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
             credentials.set_sensitive(true);
         }
-        let sent_at = self.clock.now();
-        match tokio::time::timeout(limit, self.exchange(request, sent_at)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(HttpError::TimedOut { limit }),
+        let (sent_at, began) = (self.clock.now(), self.clock.boot());
+        let mut exchange = Box::pin(self.exchange(request, sent_at));
+        if let Ok(outcome) = tokio::time::timeout(limit, &mut exchange).await {
+            return outcome;
         }
+        // A process that was halted wakes up after the deadline, with an answer that came in time and was
+        // not read yet: it may hold the only refresh token there is.
+        let last_look = match self.clock.boot().since(began) > limit + HELD_UP {
+            true => LAST_LOOK,
+            false => Duration::ZERO,
+        };
+        let outcome = tokio::time::timeout(last_look, exchange).await;
+        outcome.unwrap_or(Err(HttpError::TimedOut { limit }))
     }
 
     async fn exchange(

@@ -28,9 +28,18 @@ pub struct Counts {
 }
 
 impl Met {
-    /// Adds what the node's readers met since they were last asked.
+    /// Adds what the node's readers met since they began to count, and has them begin anew.
     pub async fn add(&mut self, node: &Node) {
-        let stats = node.ask(serde_json::json!({"op": "stats", "reset": true})).await;
+        self.ask(node, true).await;
+    }
+
+    /// Adds what the node's readers met since they began to count.
+    pub async fn add_without_reset(&mut self, node: &Node) {
+        self.ask(node, false).await;
+    }
+
+    async fn ask(&mut self, node: &Node, reset: bool) {
+        let stats = node.ask(serde_json::json!({"op": "stats", "reset": reset})).await;
         let stats = stats.expect("a node tells its counts");
         for (prefix, told) in stats["readers"].as_object().expect("by prefix") {
             let letter = prefix.trim_end_matches('-').to_owned();

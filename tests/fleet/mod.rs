@@ -7,6 +7,7 @@ pub mod dice;
 pub mod met;
 pub mod nemesis;
 pub mod node;
+#[path = "../support/redis.rs"]
 pub mod redis;
 pub mod verdict;
 
@@ -17,7 +18,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokenhive::model::{Clock as _, SystemClock};
-use tokenhive::simulator::{GroundTruth, Minted, Simulator};
+use tokenhive::simulator::{
+    Event, EventKind, FaultAction, FaultPlan, FaultRule, GrantFilter, GroundTruth, Minted,
+    Simulator, When,
+};
 
 use self::class::Class;
 use self::node::{Node, Recipe};
@@ -25,6 +29,9 @@ use self::redis::RedisServer;
 
 /// How long to look for something before it counts as never.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Set to `full`, runs are of the size the promises speak of; otherwise of one that suits every machine.
+const CAMPAIGN: &str = "TOKENHIVE_CAMPAIGN";
 
 /// Requests of the test in flight at the same time.
 const AT_ONCE: usize = 16;
@@ -163,18 +170,22 @@ impl Fleet {
 
     /// Makes `count` more sessions of each class by restoring saved tokens, each on a node in turn.
     pub async fn fill(&mut self, count: usize) {
-        let mut requests = Vec::new();
-        for provider in &mut self.providers {
-            let minted = provider.simulator.mint(count, self.setup.lifetime);
-            for (number, minted) in minted.iter().enumerate() {
-                let session = session(provider.class, provider.sessions + number + 1);
-                requests.push(restore(&session, provider.class, minted, self.setup.lifetime));
+        let mut left = count;
+        while left > 0 {
+            let some = AT_ONCE.min(left);
+            left -= some;
+            let mut requests = Vec::new();
+            for provider in &mut self.providers {
+                let minted = provider.simulator.mint(some, self.setup.lifetime);
+                for minted in &minted {
+                    provider.sessions += 1;
+                    let session = session(provider.class, provider.sessions);
+                    requests.push(restore(&session, provider.class, minted, self.setup.lifetime));
+                }
             }
-            provider.sessions += count;
-        }
-        let nodes = self.nodes.iter().cycle();
-        for some in requests.into_iter().zip(nodes).collect::<Vec<_>>().chunks(AT_ONCE) {
-            let restoring = some.iter().map(|(request, node)| node.ask(request.clone()));
+            let nodes = self.nodes.iter().cycle();
+            let restoring =
+                requests.into_iter().zip(nodes).map(|(request, node)| node.ask(request));
             for restored in join_all(restoring).await {
                 restored.expect("a session is restored");
             }
@@ -196,6 +207,26 @@ impl Fleet {
     /// Every session of the class.
     pub fn sessions(&self, class: Class) -> Vec<String> {
         (1..=self.provider(class).sessions).map(|number| session(class, number)).collect()
+    }
+
+    /// Sets what the provider does with the next refresh of one session.
+    pub fn spoil_next(&self, class: Class, sessions: &[String], action: FaultAction) {
+        let rules = sessions.iter().map(|session| FaultRule {
+            grant: GrantFilter::Refresh,
+            user: Some(user_of(session)),
+            when: When::Next(1),
+            ..FaultRule::always(action.clone())
+        });
+        self.provider(class).simulator.set_faults(FaultPlan { rules: rules.collect() });
+    }
+
+    /// The presentations of the session's refresh tokens so far.
+    pub fn presented(&self, class: Class, session: &str) -> Vec<Event> {
+        let user = user_of(session);
+        let is_its = |event: &Event| {
+            event.kind == EventKind::RefreshPresented && event.user.as_deref() == Some(&user)
+        };
+        self.truth(class).events.into_iter().filter(is_its).collect()
     }
 
     /// Stops all nodes in good order.
@@ -232,9 +263,21 @@ impl Drop for Fleet {
     }
 }
 
+/// A size for every day, and one for the long form.
+pub fn scaled<T>(every_day: T, full: T) -> T {
+    let is_full = std::env::var(CAMPAIGN).is_ok_and(|value| value == "full");
+    if is_full { full } else { every_day }
+}
+
 /// The session's name; the provider numbers its users alike.
 pub fn session(class: Class, number: usize) -> String {
     format!("{}-{number}", class.letter())
+}
+
+/// Whose session it is at its provider.
+pub fn user_of(session: &str) -> String {
+    let (_, number) = session.split_once('-').expect("a session has a number");
+    format!("user-{number}")
 }
 
 /// A request to make a session of what a former application had saved.

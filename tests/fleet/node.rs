@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 /// How long a node may take to start, to reply, or to stop.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// What nodes log to their files.
+/// What nodes log to their files, unless the environment says otherwise.
 const LOG: &str = "TOKENHIVE_FLEET_LOG";
+const LOG_LEVEL: &str = "warn,tokenhive::actors=info";
 
 /// The keyring every node of every fleet has.
 const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -160,7 +161,7 @@ impl Running {
             .arg("node")
             .args(&recipe.arguments)
             .env("TOKENHIVE_KEYS", KEYS)
-            .env("TOKENHIVE_LOG", std::env::var(LOG).unwrap_or_else(|_| "warn".into()))
+            .env("TOKENHIVE_LOG", std::env::var(LOG).unwrap_or_else(|_| LOG_LEVEL.into()))
             .env_remove("TOKENHIVE_FAULT")
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())

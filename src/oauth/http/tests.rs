@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::model::{ManualClock, Secret, Timestamp};
 use crate::oauth::http::{BODY_LIMIT, HttpError};
 use crate::oauth::scripted_server::{ScriptedServer, Step, deserted_address, test_client};
@@ -152,4 +154,26 @@ async fn a_proxy_is_used_only_when_told() {
     let unusable = HttpOptions { proxy: Proxy::Url("::hunter2".into()), ..HttpOptions::default() };
     let error = HttpClient::new(&unusable, clock).unwrap_err();
     assert!(!error.to_string().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_was_halted_is_read_after_the_deadline() {
+    let clock = Arc::new(ManualClock::at(Timestamp::default()));
+    let client = HttpClient::new(&HttpOptions::default(), clock.clone()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let limit = Duration::from_millis(100);
+
+    let halted = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.readable().await.unwrap();
+        clock.advance(Duration::from_secs(30));
+        tokio::time::sleep(limit + Duration::from_millis(50)).await;
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        connection.write_all(answer).await.unwrap();
+        connection
+    };
+    let (reply, _connection) = tokio::join!(client.send(post(&url), limit), halted);
+
+    assert_eq!(reply.ok().expect("it is read").raw.body.as_ref(), b"{}");
 }
