@@ -1,23 +1,236 @@
-//! The Redis store against real servers.
+//! The Redis store against real servers: the contract, the due index shared between nodes, and news.
 
-#![cfg(all(feature = "redis", feature = "test-support"))]
+#![cfg(all(unix, feature = "redis", feature = "test-support"))]
 
+#[expect(dead_code, reason = "every test binary uses its own part")]
+#[path = "support/redis.rs"]
+mod redis_support;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use tokenhive::store::{RedisOptions, RedisStore, SessionStore, contract};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use redis_support::RedisServer;
+use redis_support::cluster::RedisCluster;
+use tokenhive::SessionKey;
+use tokenhive::ledger::{Claim, NewTokens, Put, Sealed};
+use tokenhive::model::ProviderId;
+use tokenhive::store::{News, RedisOptions, RedisStore, SessionStore, contract};
+use tokio::sync::broadcast::Receiver;
 
-fn url() -> String {
-    std::env::var("TOKENHIVE_TEST_REDIS").unwrap()
+const PATIENCE: Duration = Duration::from_secs(20);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// No two stores of this process see each other's keys, unless they are meant to.
+fn fresh_prefix() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("t{}-{}:", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn connect(url: &str) -> RedisStore {
+    connect_as(RedisOptions::new(url).prefix(fresh_prefix())).await
+}
+
+async fn connect_as(options: RedisOptions) -> RedisStore {
+    RedisStore::connect_with(options.deadline(PATIENCE)).await.expect("the server is usable")
+}
+
+fn key(number: usize) -> SessionKey {
+    SessionKey::new("acme", format!("user-{number}")).unwrap()
+}
+
+/// A login whose tokens are due after `due_in`.
+fn login(due_in: Duration) -> Put {
+    Put {
+        generation: 1,
+        provider: ProviderId::new("sample").unwrap(),
+        tokens: NewTokens {
+            access: Sealed::new(*b"access"),
+            refresh: Some(Sealed::new(*b"refresh")),
+            extra: None,
+            expires_in: Some(60 * MINUTE),
+            refresh_expires_in: None,
+            due_in: Some(due_in),
+        },
+    }
+}
+
+fn everything_due() -> Claim {
+    Claim { horizon: Duration::ZERO, limit: 10_000, visibility: MINUTE }
+}
+
+async fn claim(store: &RedisStore) -> BTreeSet<SessionKey> {
+    let claimed = store.claim(everything_due()).await.unwrap();
+    claimed.reply.into_iter().map(|(key, _)| key).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn redis_store_keeps_the_contract() {
-    let made = AtomicU32::new(0);
-    contract::run(|| async {
-        let number = made.fetch_add(1, Ordering::Relaxed);
-        let options = RedisOptions::new(url()).prefix(format!("c{}:{number}:", std::process::id()));
-        Arc::new(RedisStore::connect_with(options).await.unwrap()) as Arc<dyn SessionStore>
-    })
-    .await;
+async fn one_server_keeps_the_contract() {
+    let redis = RedisServer::start().await;
+    contract::run(|| async { Arc::new(connect(redis.url()).await) as Arc<dyn SessionStore> }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_three_shards_keeps_the_contract() {
+    let cluster = RedisCluster::start(3).await;
+    let hosts: Vec<String> =
+        cluster.urls().iter().map(|url| url.trim_start_matches("redis://").to_owned()).collect();
+    let url = format!("redis+cluster://{}", hosts.join(",").replace('/', ""));
+    contract::run(|| async { Arc::new(connect(&url).await) as Arc<dyn SessionStore> }).await;
+}
+
+/// Replies and whole records of random histories, shrunk to the shortest that differs.
+#[test]
+fn any_operations_leave_redis_equal_to_the_ledger() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let redis = runtime.block_on(RedisServer::start());
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(24));
+    let histories = proptest::collection::vec(any::<u8>(), 0..600);
+    runner
+        .run(&histories, |bytes| {
+            runtime.block_on(async {
+                contract::play(Arc::new(connect(redis.url()).await), bytes).await;
+            });
+            Ok(())
+        })
+        .unwrap();
+    // Its containers are stopped by a runtime.
+    let _entered = runtime.enter();
+    drop(redis);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_share_what_is_due_and_none_gets_what_another_got() {
+    let redis = RedisServer::start().await;
+    let options = |prefix: &str| {
+        RedisOptions::new(redis.url()).prefix(prefix).node_lease(Duration::from_millis(600))
+    };
+    let prefix = fresh_prefix();
+    let (a, b) = (connect_as(options(&prefix)).await, connect_as(options(&prefix)).await);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for number in 0..400 {
+        a.put(&key(number), login(Duration::ZERO)).await.unwrap();
+    }
+
+    let (by_a, by_b) = (claim(&a).await, claim(&b).await);
+
+    assert!(by_a.is_disjoint(&by_b));
+    assert_eq!(by_a.len() + by_b.len(), 400, "all of them, each once");
+    assert!(by_a.len().abs_diff(by_b.len()) < 100, "{} and {}", by_a.len(), by_b.len());
+    assert_eq!(claim(&a).await, BTreeSet::new(), "they hide now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_nodes_share_is_adopted_when_its_lease_is_over_and_a_closed_ones_at_once() {
+    for closes in [true, false] {
+        let redis = RedisServer::start().await;
+        let prefix = fresh_prefix();
+        let options = || {
+            let lease = Duration::from_millis(900);
+            RedisOptions::new(redis.url()).prefix(&prefix).node_lease(lease)
+        };
+        let (a, b) = (connect_as(options()).await, connect_as(options()).await);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        for number in 0..100 {
+            a.put(&key(number), login(Duration::ZERO)).await.unwrap();
+        }
+        let mut claimed = claim(&a).await;
+        assert!(claimed.len() < 100, "the other one lives");
+
+        if closes {
+            b.close().await.unwrap();
+        }
+        drop(b);
+        let adopted = async {
+            while claimed.len() < 100 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                claimed.extend(claim(&a).await);
+            }
+        };
+
+        tokio::time::timeout(PATIENCE, adopted).await.expect("adopted in time");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_are_in_proportion_to_what_is_due_and_nothing_is_ever_scanned() {
+    let redis = RedisServer::own(&[]).await;
+    let options = RedisOptions::new(redis.url()).node_lease(60 * MINUTE);
+    let store = connect_as(options).await;
+    for number in 0..2000 {
+        store.put(&key(number), login(30 * MINUTE)).await.unwrap();
+    }
+    claim(&store).await;
+    let spent = async |claims: usize| {
+        let before = redis.commandstats().await;
+        for _ in 0..claims {
+            claim(&store).await;
+        }
+        let after = redis.commandstats().await;
+        let count = |stats: &std::collections::BTreeMap<String, u64>, name: &str| {
+            stats.get(name).copied().unwrap_or(0)
+        };
+        for name in ["scan", "keys", "zscan", "hscan", "sscan", "randomkey"] {
+            assert_eq!(count(&after, name), 0, "{name}");
+        }
+        count(&after, "evalsha") - count(&before, "evalsha")
+    };
+
+    assert_eq!(spent(50).await, 0, "nothing is due, and nothing is asked");
+    for number in 0..20 {
+        store.put(&key(number), Put { generation: 3, ..login(Duration::ZERO) }).await.unwrap();
+    }
+    let for_twenty = spent(1).await;
+
+    // And one more where a script had to be loaded first.
+    assert!((20..=60).contains(&for_twenty), "a look and a claim for each: {for_twenty}");
+    assert_eq!(spent(50).await, 0);
+}
+
+async fn heard(news: &mut Receiver<News>, wanted: impl Fn(&News) -> bool) {
+    let listening = async { while !wanted(&news.recv().await.unwrap()) {} };
+    tokio::time::timeout(PATIENCE, listening).await.expect("heard in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_hears_what_another_does_to_a_session_it_has_read() {
+    let redis = RedisServer::start().await;
+    let prefix = fresh_prefix();
+    let options = || RedisOptions::new(redis.url()).prefix(&prefix);
+    let (a, b) = (connect_as(options()).await, connect_as(options()).await);
+    a.put(&key(1), login(MINUTE)).await.unwrap();
+    let mut news = b.news().unwrap();
+    b.read(&key(1)).await.unwrap();
+
+    a.put(&key(1), Put { generation: 3, ..login(MINUTE) }).await.unwrap();
+    heard(&mut news, |it| *it == News::Changed { key: key(1), version: 2 }).await;
+    a.delete(&key(1)).await.unwrap();
+    heard(&mut news, |it| *it == News::Deleted { key: key(1), version: 2 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_begun_on_one_node_is_taken_once_by_any() {
+    let redis = RedisServer::start().await;
+    let prefix = fresh_prefix();
+    let options = || RedisOptions::new(redis.url()).prefix(&prefix);
+    let nodes = [connect_as(options()).await, connect_as(options()).await];
+    nodes[0].put_login("digest", Sealed::new(*b"login"), MINUTE).await.unwrap();
+    let nodes = nodes.map(Arc::new);
+
+    let takers: Vec<_> = (0..32)
+        .map(|number| {
+            let node = Arc::clone(&nodes[number % 2]);
+            tokio::spawn(async move { node.take_login("digest").await.unwrap() })
+        })
+        .collect();
+    let mut taken = 0;
+    for taker in takers {
+        let reply = taker.await.unwrap();
+        taken += usize::from(matches!(reply, tokenhive::ledger::TakenLogin::Taken(_)));
+    }
+
+    assert_eq!(taken, 1);
 }

@@ -1,8 +1,11 @@
 //! The handle: hot reads first, everything else through the session's actor.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use futures_util::FutureExt as _;
 
 use crate::actors::{
     Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_session,
@@ -77,13 +80,19 @@ impl TokenHive {
         if shared.registry.is_unknown(key) {
             let load = shared.registry.begin_load(key);
             // Whoever comes second waits in the actor, so that a rush on one session reads it twice at most.
-            if load.is_alone
-                && let LoadOutcome::Known(known) = load_session(shared, key).await
-                && known.abandoned.is_none()
-                && known.snapshot.is_fresh(shared.clock.boot())
-            {
-                shared.registry.note_read(key, shared.clock.boot());
-                return Ok(known.snapshot);
+            if load.is_alone {
+                // A store that panics must not take its caller along: the actor deals with it.
+                match AssertUnwindSafe(load_session(shared, key)).catch_unwind().await {
+                    Ok(LoadOutcome::Known(known))
+                        if known.abandoned.is_none()
+                            && known.snapshot.is_fresh(shared.clock.boot()) =>
+                    {
+                        shared.registry.note_read(key, shared.clock.boot());
+                        return Ok(known.snapshot);
+                    }
+                    Ok(LoadOutcome::Failed(error)) => return Err(error),
+                    Ok(_) | Err(_) => {}
+                }
             }
         }
         self.ask(key, TokenRequest::new()).await

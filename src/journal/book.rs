@@ -36,7 +36,7 @@ impl Segment {
     }
 
     fn is_needed(&self, now: BootTime, retention: Duration) -> bool {
-        let young = self.touched.is_some_and(|touched| now.since(touched) < retention);
+        let young = self.touched.is_some_and(|touched| now.since(touched) <= retention);
         self.kept || young || !self.open.is_empty()
     }
 }
@@ -184,12 +184,12 @@ mod tests {
         book.opens(AttemptId(1), 1);
         book.opens(AttemptId(2), 2);
 
-        assert!(book.removable(START, MINUTE).is_empty(), "young");
-        assert_eq!(book.removable(START + MINUTE, MINUTE), BTreeSet::from([3]));
+        assert!(book.removable(START + MINUTE, MINUTE).is_empty(), "young");
+        assert_eq!(book.removable(START + 2 * MINUTE, MINUTE), BTreeSet::from([3]));
 
-        book.closes(AttemptId(1), 3, START + MINUTE);
-        assert_eq!(book.removable(START + MINUTE, MINUTE), BTreeSet::from([3]), "just done");
-        assert_eq!(book.removable(START + 2 * MINUTE, MINUTE), BTreeSet::from([1, 3]));
+        book.closes(AttemptId(1), 3, START + 2 * MINUTE);
+        assert_eq!(book.removable(START + 3 * MINUTE, MINUTE), BTreeSet::from([3]), "just done");
+        assert_eq!(book.removable(START + 4 * MINUTE, MINUTE), BTreeSet::from([1, 3]));
     }
 
     #[test]

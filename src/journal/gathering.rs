@@ -230,7 +230,7 @@ impl Gathering {
             }));
         }
         recovered.deletions = self.deletions.into_values().collect();
-        recovered.deletions.sort_by(|a, b| b.age.cmp(&a.age));
+        recovered.deletions.sort_by_key(|deletion| std::cmp::Reverse(deletion.age));
         recovered
     }
 }

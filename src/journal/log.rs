@@ -44,6 +44,8 @@ pub(super) struct Log {
     /// Written and not known to be durable: written again if the disk fails to make it so.
     unsynced: Vec<Pending>,
     unsynced_bytes: usize,
+    /// When the first of them was written.
+    unsynced_since: Option<BootTime>,
     /// Shared with those who read: while there are any, nothing is removed.
     readers: Arc<()>,
     removal_failed: bool,
@@ -75,6 +77,7 @@ impl Log {
             abandoned: None,
             unsynced: Vec::new(),
             unsynced_bytes: 0,
+            unsynced_since: None,
             readers: Arc::default(),
             removal_failed: false,
         }
@@ -92,6 +95,11 @@ impl Log {
     /// The size of what is not known to be durable.
     pub(super) fn unsynced_bytes(&self) -> usize {
         self.unsynced_bytes
+    }
+
+    /// Since when something is not known to be durable.
+    pub(super) fn unsynced_since(&self) -> Option<BootTime> {
+        self.unsynced_since
     }
 
     /// True if time alone will make segments end or go.
@@ -121,6 +129,7 @@ impl Log {
         self.enter(&entries, now);
         self.unsynced_bytes += entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
         self.unsynced.extend(entries);
+        self.unsynced_since = self.unsynced_since.or(Some(now));
         Ok(())
     }
 
@@ -272,6 +281,7 @@ impl Log {
     fn settled(&mut self) {
         self.unsynced.clear();
         self.unsynced_bytes = 0;
+        self.unsynced_since = None;
     }
 
     /// Enters into the book what now stands in the newest segment.

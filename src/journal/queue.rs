@@ -157,10 +157,11 @@ impl Queue {
         drop(left);
     }
 
-    /// Waits for something to do, at most for `pause`. Without one, marks are something to do as well.
-    pub(super) fn take(&self, pause: Option<Duration>) -> Taken {
+    /// Waits for something to do, at most for `pause`. Only an idle writer is woken by marks: they are
+    /// written with what comes next.
+    pub(super) fn take(&self, pause: Option<Duration>, is_idle: bool) -> Taken {
         let idle = |state: &mut State| {
-            let marks = pause.is_none() && !state.done.is_empty();
+            let marks = is_idle && !state.done.is_empty();
             state.jobs.is_empty() && state.readers.is_empty() && !state.closing && !marks
         };
         let state = self.lock();

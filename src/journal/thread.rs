@@ -85,7 +85,7 @@ impl WriterThread {
 
     pub(super) fn run(mut self) {
         loop {
-            let taken = self.shared.queue.take(self.pause());
+            let taken = self.shared.queue.take(self.pause(), self.is_idle());
             let over = taken.closing && taken.is_last;
             self.step(taken);
             if over {
@@ -101,24 +101,30 @@ impl WriterThread {
             Some(self.bounds.flush_every.saturating_sub(passed))
         } else if self.trouble.is_some() {
             Some(PROBE_EVERY)
-        } else if self.log.unsynced_bytes() > 0 || !self.done.is_empty() {
-            Some(SETTLE_AFTER)
-        } else {
+        } else if self.is_idle() {
             self.log.is_ageing().then_some(CLEAN_EVERY)
+        } else {
+            Some(SETTLE_AFTER)
         }
+    }
+
+    /// True if nothing is to be written or made durable.
+    fn is_idle(&self) -> bool {
+        self.log.unsynced_since().is_none() && self.done.is_empty() && self.trouble.is_none()
     }
 
     fn step(&mut self, taken: Taken) {
         let Taken { jobs, done, readers, timed_out, closing, is_last } = taken;
         let was_waiting = !self.waiting.is_empty();
         self.done.extend(done);
+        // First, so that nothing joins what is old enough to go.
+        self.rotate();
         let marks = !jobs.is_empty() || !readers.is_empty() || timed_out || closing;
         self.write(jobs, marks);
         if self.is_sync_due(timed_out || closing && is_last) {
             self.sync();
         }
         self.probe(timed_out && !was_waiting);
-        self.rotate();
         self.clean();
         self.publish();
         for reader in readers {
@@ -197,13 +203,13 @@ impl WriterThread {
     }
 
     fn is_sync_due(&self, idle: bool) -> bool {
-        let passed = self.clock.boot().since(self.last_sync);
+        let now = self.clock.boot();
         let much = self.log.unsynced_bytes() >= SETTLE_BYTES || self.waiting.len() >= LARGEST_BATCH;
         if self.waiting.is_empty() {
-            let some = self.trouble.is_none() && self.log.unsynced_bytes() > 0;
-            some && (idle || much || passed >= SETTLE_AFTER)
+            let since = self.log.unsynced_since().filter(|_| self.trouble.is_none());
+            since.is_some_and(|since| idle || much || now.since(since) >= SETTLE_AFTER)
         } else {
-            idle || much || passed >= self.bounds.flush_every
+            idle || much || now.since(self.last_sync) >= self.bounds.flush_every
         }
     }
 
@@ -279,6 +285,8 @@ impl WriterThread {
                 self.trouble = Some(Trouble { since, detail: detail.clone(), last_probe });
             }
         }
+        // Before anybody is told that something failed.
+        self.publish();
         JournalError::Io { path: self.shared.directory.clone(), detail }
     }
 

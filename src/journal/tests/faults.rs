@@ -3,12 +3,16 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use crate::journal::disk::{Disk, RealDisk, SegmentFile};
 
 pub(super) const ENOSPC: i32 = 28;
 pub(super) const EIO: i32 = 5;
 pub(super) const EROFS: i32 = 30;
+
+/// The longest a sync hangs.
+const HANG: Duration = Duration::from_secs(10);
 
 /// What goes wrong, and how often what was asked. Shared with the disk that does it.
 #[derive(Clone, Default)]
@@ -101,9 +105,9 @@ impl SegmentFile for FaultyFile {
     fn sync(&mut self) -> io::Result<()> {
         let mut plan = self.faults.plan();
         plan.syncs += 1;
-        while plan.syncs_hang {
-            plan = self.faults.0.1.wait(plan).unwrap();
-        }
+        // Not for ever: a test that fails drops its journal, which waits for this.
+        let hanging = self.faults.0.1.wait_timeout_while(plan, HANG, |plan| plan.syncs_hang);
+        plan = hanging.unwrap().0;
         let left = plan.failing_syncs.map(|left| left.checked_sub(1));
         match left {
             Some(None) => {}

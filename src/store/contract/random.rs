@@ -79,7 +79,7 @@ impl Game {
         match random.below(21) {
             0 => self.put(&key, random).await,
             // Little happens to what is not there.
-            1..=10 if !is_there => self.put(&key, random).await,
+            1..=9 if !is_there => self.put(&key, random).await,
             1..=7 => self.begin(&key, random).await,
             8 | 9 => self.commit(&key, random).await,
             10..=13 if self.holder(&key).is_some() => self.fail(&key, random).await,
