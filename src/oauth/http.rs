@@ -1,6 +1,7 @@
 //! Sends one request and reads one bounded answer, telling apart "never sent" from "in doubt".
 
 mod retry_after;
+mod timely;
 
 use std::error::Error;
 use std::fmt;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 
-use crate::model::{Clock, Secret, Timestamp};
+use crate::model::{BootTime, Clock, Secret, Timestamp};
 use crate::oauth::RequestError;
+use crate::oauth::http::timely::{Timely, is_too_late};
 
 pub(crate) use self::retry_after::rate_limit_reset;
 
@@ -107,6 +109,25 @@ impl HttpClient {
     pub(crate) async fn send(
         &self,
         request: http::Request<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Reply, HttpError> {
+        self.execute(request.map(reqwest::Body::from), limit).await
+    }
+
+    /// As [`HttpClient::send`]; if the body could not be written until `by`, the request was not sent.
+    pub(crate) async fn send_by(
+        &self,
+        by: BootTime,
+        request: http::Request<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Reply, HttpError> {
+        let timely = |body| reqwest::Body::wrap(Timely::new(body, by, Arc::clone(&self.clock)));
+        self.execute(request.map(timely), limit).await
+    }
+
+    async fn execute(
+        &self,
+        request: http::Request<reqwest::Body>,
         limit: Duration,
     ) -> Result<Reply, HttpError> {
         let mut request = reqwest::Request::try_from(request).map_err(classify)?;
@@ -226,7 +247,7 @@ impl From<HttpError> for RequestError {
 /// Without redirects and retries there is one connection at most, so a failure to make it
 /// (name lookup, connecting, TLS handshake) proves that the request never left.
 fn classify(error: reqwest::Error) -> HttpError {
-    if error.is_builder() || error.is_connect() {
+    if error.is_builder() || error.is_connect() || is_too_late(&error) {
         HttpError::NotSent { detail: describe(error) }
     } else {
         HttpError::Broken { detail: describe(error) }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 
-use crate::model::{ManualClock, Secret, Timestamp};
+use crate::model::{Clock as _, ManualClock, Secret, Timestamp};
 use crate::oauth::http::{BODY_LIMIT, HttpError};
 use crate::oauth::scripted_server::{ScriptedServer, Step, deserted_address, test_client};
 use crate::oauth::{HttpClient, HttpOptions, Proxy};
@@ -176,4 +176,23 @@ async fn an_answer_that_came_while_the_process_was_halted_is_read_after_the_dead
     let (reply, _connection) = tokio::join!(client.send(post(&url), limit), halted);
 
     assert_eq!(reply.ok().expect("it is read").raw.body.as_ref(), b"{}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_late_proves_that_it_was_not_sent() {
+    let server = ScriptedServer::start(vec![Step::json("200 OK", &[], "{}")]).await;
+    let clock = Arc::new(ManualClock::at(Timestamp::default()));
+    let client = HttpClient::new(&HttpOptions::default(), clock.clone()).unwrap();
+    let by = clock.boot();
+    clock.advance(Duration::from_millis(1));
+
+    let late = client.send_by(by, post(&server.url("/token")), LIMIT).await.err().unwrap();
+    let timely = client.send_by(clock.boot(), post(&server.url("/token")), LIMIT).await;
+
+    assert!(matches!(&late, HttpError::NotSent { detail } if detail.contains("late")), "{late:?}");
+    assert!(timely.is_ok());
+    let received = server.received();
+    let bodies: Vec<_> = received.iter().map(|request| request.body.as_str()).collect();
+    assert_eq!(bodies, ["refresh_token=hunter2"]);
+    assert_eq!(received[0].header("content-length"), Some("21"));
 }
