@@ -4,6 +4,7 @@ mod demo;
 mod duration;
 mod interrupt;
 mod keys;
+mod node;
 mod provider_sim;
 
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::DemoArgs),
     ProviderSim(provider_sim::ProviderSimArgs),
     Keys(keys::KeysArgs),
+    #[command(hide = true)]
+    Node(node::NodeArgs),
 }
 
 /// How a command ended, if it did not fail.
@@ -68,6 +71,7 @@ pub fn run() -> ExitCode {
             match command {
                 Command::Demo(args) => demo::run(args).await,
                 Command::ProviderSim(args) => provider_sim::run(args).await,
+                Command::Node(args) => node::run(args).await,
                 Command::Keys(args) => {
                     keys::run(&args);
                     Ok(Ending::Well)

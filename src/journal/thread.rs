@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::fault;
 use crate::journal::codec::Stamp;
 use crate::journal::log::{Log, Synced};
 use crate::journal::pending::Pending;
@@ -215,6 +216,9 @@ impl WriterThread {
 
     fn sync(&mut self) {
         self.last_sync = self.clock.boot();
+        if !self.waiting.is_empty() {
+            fault::point("t5");
+        }
         let outcome = match self.log.sync() {
             Ok(Synced::Safe) => Ok(()),
             Ok(Synced::SavedAnew(error)) => {
@@ -223,6 +227,9 @@ impl WriterThread {
             }
             Err(error) => Err(self.fail(&error)),
         };
+        if !self.waiting.is_empty() && outcome.is_ok() {
+            fault::point("t6");
+        }
         for waiter in self.waiting.drain(..) {
             // A caller that gave up does not undo what was written.
             let _ = waiter.answer(outcome.clone());

@@ -1,6 +1,7 @@
 //! Sends one request and reads one bounded answer, telling apart "never sent" from "in doubt".
 
 mod retry_after;
+mod timely;
 
 use std::error::Error;
 use std::fmt;
@@ -10,8 +11,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap};
 
-use crate::model::{Clock, Secret, Timestamp};
+use crate::model::{BootTime, Clock, Secret, Timestamp};
 use crate::oauth::RequestError;
+use crate::oauth::http::timely::{Timely, is_too_late};
 
 pub(crate) use self::retry_after::rate_limit_reset;
 
@@ -24,6 +26,12 @@ const DETAIL_LIMIT: usize = 200;
 /// How long an unused connection is kept. Shorter than servers keep theirs, so that a request is
 /// rarely written to a connection whose end is already on its way: that would be an outcome in doubt.
 const POOL_IDLE: Duration = Duration::from_secs(20);
+
+/// A deadline that is noticed this much later was noticed by a process that did not run meanwhile.
+const HELD_UP: Duration = Duration::from_millis(20);
+
+/// How long such a process looks for an answer that is there already.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 const USER_AGENT: &str = concat!("tokenhive/", env!("CARGO_PKG_VERSION"));
 
@@ -97,21 +105,48 @@ impl HttpClient {
         Ok(Self { client, clock })
     }
 
-    /// Sends `request` and reads the whole answer, all within `limit`.
+    /// Sends `request` and reads the whole answer, all within `limit`, or as soon as this process runs again.
     pub(crate) async fn send(
         &self,
         request: http::Request<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Reply, HttpError> {
+        self.execute(request.map(reqwest::Body::from), limit).await
+    }
+
+    /// As [`HttpClient::send`]; if the body could not be written until `by`, the request was not sent.
+    pub(crate) async fn send_by(
+        &self,
+        by: BootTime,
+        request: http::Request<Vec<u8>>,
+        limit: Duration,
+    ) -> Result<Reply, HttpError> {
+        let timely = |body| reqwest::Body::wrap(Timely::new(body, by, Arc::clone(&self.clock)));
+        self.execute(request.map(timely), limit).await
+    }
+
+    async fn execute(
+        &self,
+        request: http::Request<reqwest::Body>,
         limit: Duration,
     ) -> Result<Reply, HttpError> {
         let mut request = reqwest::Request::try_from(request).map_err(classify)?;
         if let Some(credentials) = request.headers_mut().get_mut(AUTHORIZATION) {
             credentials.set_sensitive(true);
         }
-        let sent_at = self.clock.now();
-        match tokio::time::timeout(limit, self.exchange(request, sent_at)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(HttpError::TimedOut { limit }),
+        let (sent_at, began) = (self.clock.now(), self.clock.boot());
+        let mut exchange = Box::pin(self.exchange(request, sent_at));
+        if let Ok(outcome) = tokio::time::timeout(limit, &mut exchange).await {
+            return outcome;
         }
+        // A process that was halted wakes up after the deadline, with an answer that came in time and was
+        // not read yet: it may hold the only refresh token there is.
+        let last_look = match self.clock.boot().since(began) > limit + HELD_UP {
+            true => LAST_LOOK,
+            false => Duration::ZERO,
+        };
+        let outcome = tokio::time::timeout(last_look, exchange).await;
+        outcome.unwrap_or(Err(HttpError::TimedOut { limit }))
     }
 
     async fn exchange(
@@ -212,7 +247,7 @@ impl From<HttpError> for RequestError {
 /// Without redirects and retries there is one connection at most, so a failure to make it
 /// (name lookup, connecting, TLS handshake) proves that the request never left.
 fn classify(error: reqwest::Error) -> HttpError {
-    if error.is_builder() || error.is_connect() {
+    if error.is_builder() || error.is_connect() || is_too_late(&error) {
         HttpError::NotSent { detail: describe(error) }
     } else {
         HttpError::Broken { detail: describe(error) }

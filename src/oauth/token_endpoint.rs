@@ -11,7 +11,7 @@ use oauth2::{
 
 use zeroize::Zeroizing;
 
-use crate::model::{Secret, Timestamp};
+use crate::model::{BootTime, Secret, Timestamp};
 use crate::oauth::answer;
 use crate::oauth::http::Reply;
 use crate::oauth::scrub::Scrub;
@@ -49,8 +49,10 @@ pub async fn exchange_code(
     verifier: &Secret,
 ) -> Result<Granted, RequestError> {
     let request = prepare_exchange(provider, code, verifier)?;
-    redeem(http, provider, request, &mut None)
-        .await
+    let reply = http.send(request, provider.timeout()).await;
+    reply
+        .map_err(RequestError::from)
+        .and_then(|reply| read_reply(provider, reply, &mut None))
         .map_err(|error| withhold(error, provider, &[code, verifier]))
 }
 
@@ -64,30 +66,29 @@ pub async fn refresh(
     provider: &Provider,
     refresh_token: &Secret,
 ) -> Result<Granted, RequestError> {
-    refresh_keeping(http, provider, refresh_token, &mut None).await
+    refresh_keeping(http, provider, refresh_token, (BootTime::NEVER, &mut None)).await
 }
 
-/// As [`refresh`]; a body that says success and cannot be read is left in `unreadable`: the new refresh
-/// token may be in it, and nowhere else.
+/// As [`refresh`], but not after `send_by`. A body that says success and cannot be read is left in
+/// `unreadable`: the new refresh token may be in it, and nowhere else.
 pub(crate) async fn refresh_keeping(
     http: &HttpClient,
     provider: &Provider,
     refresh_token: &Secret,
-    unreadable: &mut Option<Zeroizing<Vec<u8>>>,
+    (send_by, unreadable): (BootTime, &mut Option<Zeroizing<Vec<u8>>>),
 ) -> Result<Granted, RequestError> {
     let request = prepare_refresh(provider, refresh_token)?;
-    redeem(http, provider, request, unreadable)
-        .await
+    let reply = http.send_by(send_by, request, provider.timeout());
+    read_reply(provider, reply.await?, unreadable)
         .map_err(|error| withhold(error, provider, &[refresh_token]))
 }
 
-async fn redeem(
-    http: &HttpClient,
+fn read_reply(
     provider: &Provider,
-    request: HttpRequest,
+    reply: Reply,
     unreadable: &mut Option<Zeroizing<Vec<u8>>>,
 ) -> Result<Granted, RequestError> {
-    let Reply { raw, sent_at, .. } = http.send(request, provider.timeout()).await?;
+    let Reply { raw, sent_at, .. } = reply;
     if (300..400).contains(&raw.status) {
         return Err(RequestError::Misconfigured {
             error: format!("HTTP {} redirect", raw.status),

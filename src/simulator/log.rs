@@ -30,6 +30,7 @@ impl Log {
             issued: None,
             outcome: None,
             answer: None,
+            from: None,
             reason: None,
             fault: None,
         }

@@ -70,7 +70,7 @@ async fn respond(shared: Arc<Shared>, request: Request<Incoming>) -> Reply {
         return Ok(control(&shared, (&head.method, name), query, &body));
     }
     let reply = match (&head.method, path) {
-        (&Method::POST, "/token") => token(Arc::clone(&shared), head.headers, body).await,
+        (&Method::POST, "/token") => token(Arc::clone(&shared), query, head.headers, body).await,
         _ => Ok(route(&shared, (&head.method, path), query, (&head.headers, &body))),
     };
     let totals = &mut shared.world().log.totals;
@@ -111,7 +111,7 @@ fn route(
 const ENDPOINTS: &str = "\
 tokenhive provider simulator
 GET  /authorize            authorization endpoint (user= or login_hint= picks the user, prompt=deny denies)
-POST /token                token endpoint
+POST /token                token endpoint; ?from= names who asks, for the log
 POST /revoke               token revocation
 GET  /userinfo             user info
 GET  /api/user             the user, GitHub-like; also /api/user/emails and /api/user/teams

@@ -14,7 +14,7 @@ use crate::simulator::answer::{
     Dropped, FORM, JSON, Reply, SimulatorBody, answer, redirect, retry_after, text,
 };
 use crate::simulator::faults::{FaultAction, MalformedBody};
-use crate::simulator::form::{ClientProof, OAuthError, body_parameters, grant};
+use crate::simulator::form::{ClientProof, OAuthError, Parameters, body_parameters, grant};
 use crate::simulator::options::{AnswerFormat, SimulatorOptions};
 use crate::simulator::truth::Outcome;
 use crate::simulator::world::{Attempt, Grant, Granted, InProgress, Plan, Shared};
@@ -23,12 +23,17 @@ use crate::simulator::world::{Attempt, Grant, Granted, InProgress, Plan, Shared}
 pub(super) const ELSEWHERE: &str = "/token/elsewhere";
 
 /// Answers a token request.
-pub(super) async fn token(shared: Arc<Shared>, headers: HeaderMap, body: Bytes) -> Reply {
+pub(super) async fn token(
+    shared: Arc<Shared>,
+    query: &str,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Reply {
     let in_progress = shared.enter_token_request();
     if let Some(redirected) = redirected(&shared) {
         return Ok(redirected);
     }
-    let request = read(&headers, &body);
+    let request = read(query, &headers, &body);
     let plan = shared.world().plan(request.as_ref().ok().map(|request| &request.grant));
     let renderer = Renderer::new(&plan, &headers);
     let fault = plan.fault.clone();
@@ -36,7 +41,8 @@ pub(super) async fn token(shared: Arc<Shared>, headers: HeaderMap, body: Bytes) 
         tokio::time::sleep(plan.latency).await;
         if let Ok(request) = &request {
             let now = shared.now();
-            shared.world().turn_away(&request.grant, fault, now);
+            let attempt = Attempt { client: "", from: request.from(), fault: Some(fault), now };
+            shared.world().turn_away(&request.grant, attempt);
         }
         return renderer.turned_away(fault, shared.now().wall).await;
     }
@@ -61,12 +67,21 @@ pub(super) fn elsewhere(shared: &Shared) -> Response<SimulatorBody> {
 struct Request {
     client: ClientProof,
     grant: Grant,
+    /// The parameters of the endpoint's address.
+    query: Parameters,
 }
 
-fn read(headers: &HeaderMap, body: &[u8]) -> Result<Request, OAuthError> {
+impl Request {
+    fn from(&self) -> Option<&str> {
+        self.query.get("from")
+    }
+}
+
+fn read(query: &str, headers: &HeaderMap, body: &[u8]) -> Result<Request, OAuthError> {
+    let query = Parameters::parse(query.as_bytes())?;
     let mut form = body_parameters(headers, body)?;
     let client = ClientProof::read(headers, &mut form)?;
-    Ok(Request { client, grant: grant(&mut form)? })
+    Ok(Request { client, grant: grant(&mut form)?, query })
 }
 
 fn redirected(shared: &Shared) -> Option<Response<SimulatorBody>> {
@@ -114,7 +129,8 @@ fn commit_now(shared: &Shared, request: Request, plan: &Plan) -> Result<Granted,
     request.client.verify(&plan.options)?;
     let now = shared.now();
     let mut world = shared.world();
-    let attempt = Attempt { client: &request.client.id, fault: plan.fault.as_ref(), now };
+    let (client, fault) = (&request.client.id, plan.fault.as_ref());
+    let attempt = Attempt { client, from: request.from(), fault, now };
     world.present(&request.grant, attempt).map_err(|outcome| match outcome {
         Outcome::ScopeRefused => {
             OAuthError::new("invalid_scope", "the scope exceeds what was granted")

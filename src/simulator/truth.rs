@@ -253,6 +253,10 @@ pub struct Event {
     /// What the client got to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
+    /// Who presented it, where the token endpoint's address says so as `?from=`: a test of several
+    /// processes gives each an address of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Why a family was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<RevocationReason>,

@@ -81,6 +81,8 @@ pub(super) enum Grant {
 pub(super) struct Attempt<'a> {
     /// The authenticated client.
     pub client: &'a str,
+    /// Who presents it, where that is told.
+    pub from: Option<&'a str>,
     pub fault: Option<&'a FaultAction>,
     pub now: Moment,
 }
@@ -203,8 +205,7 @@ impl World {
     }
 
     /// Files a grant that a fault keeps from being consumed.
-    pub(crate) fn turn_away(&mut self, grant: &Grant, fault: &FaultAction, now: Moment) {
-        let attempt = Attempt { client: "", fault: Some(fault), now };
+    pub(crate) fn turn_away(&mut self, grant: &Grant, attempt: Attempt<'_>) {
         match grant {
             Grant::Code { code, .. } => {
                 let user = self.codes.code(code).map(|code| code.user.to_string());
@@ -296,12 +297,13 @@ impl World {
         &mut self,
         user: Option<String>,
         outcome: Outcome,
-        Attempt { fault, now, .. }: Attempt<'_>,
+        Attempt { from, fault, now, .. }: Attempt<'_>,
     ) -> Event {
         let mut event = self.log.event(EventKind::CodePresented, now.wall);
         event.user = user;
         event.outcome = Some(outcome);
         event.answer = Some(answer_under(fault));
+        event.from = from.map(str::to_owned);
         event.fault = fault.map(|fault| fault.name().to_owned());
         event
     }
@@ -311,7 +313,7 @@ impl World {
         text: &str,
         outcome: Outcome,
         issued: Option<Fingerprint>,
-        Attempt { fault, now, .. }: Attempt<'_>,
+        Attempt { from, fault, now, .. }: Attempt<'_>,
     ) {
         let answer = answer_under(fault);
         let mut event = self.log.event(EventKind::RefreshPresented, now.wall);
@@ -319,6 +321,7 @@ impl World {
         event.issued = issued;
         event.outcome = Some(outcome);
         event.answer = Some(answer);
+        event.from = from.map(str::to_owned);
         event.fault = fault.map(|fault| fault.name().to_owned());
         if let Some(token) = self.sessions.recognise(text) {
             event.user = self.sessions.owner(token.family).map(|owner| owner.user.to_string());

@@ -205,7 +205,8 @@ impl<'a> Exchange<'a> {
         let redeem = leave.redeem;
         let _in_flight = InFlight::enter(self.shared, self.key, self.attempt, redeem);
         let sent_at = self.shared.clock.boot();
-        if sent_at.since(leave.asked) > self.shared.options.send_within {
+        let send_by = leave.asked + self.shared.options.send_within;
+        if sent_at > send_by {
             // This process was held up; somebody may have taken over. Nothing is sent.
             let held_up = RequestError::NotSent { detail: "too late to send safely".to_owned() };
             return self.fail(redeem, &held_up).await;
@@ -213,7 +214,8 @@ impl<'a> Exchange<'a> {
         fault::in_flight();
         let (http, provider) = (&self.shared.http, &self.entry.provider);
         let (token, mut unreadable) = (&redeem.refresh.token, None);
-        let result = oauth::refresh_keeping(http, provider, token, &mut unreadable).await;
+        let kept = (send_by, &mut unreadable);
+        let result = oauth::refresh_keeping(http, provider, token, kept).await;
         self.entry.gate.report(health(&result), self.shared.clock.boot());
         // The provider is done with it; the next request need not wait until the answer is stored.
         drop(permit);

@@ -59,7 +59,6 @@ impl Exchange<'_> {
                 session = %self.key, %error,
                 "a refresh of {} is in the journal, and not in the store yet: {error}", self.key
             );
-            fault::point("t6");
             return self.serve_from_journal(leave, home);
         }
         self.insist(&home, &error).await

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{ManualClock, Secret, Timestamp};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::model::{Clock as _, ManualClock, Secret, Timestamp};
 use crate::oauth::http::{BODY_LIMIT, HttpError};
 use crate::oauth::scripted_server::{ScriptedServer, Step, deserted_address, test_client};
 use crate::oauth::{HttpClient, HttpOptions, Proxy};
@@ -152,4 +154,45 @@ async fn a_proxy_is_used_only_when_told() {
     let unusable = HttpOptions { proxy: Proxy::Url("::hunter2".into()), ..HttpOptions::default() };
     let error = HttpClient::new(&unusable, clock).unwrap_err();
     assert!(!error.to_string().contains("hunter2"));
+}
+
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_was_halted_is_read_after_the_deadline() {
+    let clock = Arc::new(ManualClock::at(Timestamp::default()));
+    let client = HttpClient::new(&HttpOptions::default(), clock.clone()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let limit = Duration::from_millis(100);
+
+    let halted = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        connection.readable().await.unwrap();
+        clock.advance(Duration::from_secs(30));
+        tokio::time::sleep(limit + Duration::from_millis(50)).await;
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        connection.write_all(answer).await.unwrap();
+        connection
+    };
+    let (reply, _connection) = tokio::join!(client.send(post(&url), limit), halted);
+
+    assert_eq!(reply.ok().expect("it is read").raw.body.as_ref(), b"{}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_late_proves_that_it_was_not_sent() {
+    let server = ScriptedServer::start(vec![Step::json("200 OK", &[], "{}")]).await;
+    let clock = Arc::new(ManualClock::at(Timestamp::default()));
+    let client = HttpClient::new(&HttpOptions::default(), clock.clone()).unwrap();
+    let by = clock.boot();
+    clock.advance(Duration::from_millis(1));
+
+    let late = client.send_by(by, post(&server.url("/token")), LIMIT).await.err().unwrap();
+    let timely = client.send_by(clock.boot(), post(&server.url("/token")), LIMIT).await;
+
+    assert!(matches!(&late, HttpError::NotSent { detail } if detail.contains("late")), "{late:?}");
+    assert!(timely.is_ok());
+    let received = server.received();
+    let bodies: Vec<_> = received.iter().map(|request| request.body.as_str()).collect();
+    assert_eq!(bodies, ["refresh_token=hunter2"]);
+    assert_eq!(received[0].header("content-length"), Some("21"));
 }

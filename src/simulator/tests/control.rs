@@ -85,6 +85,27 @@ async fn faults_are_set_over_http() {
 }
 
 #[tokio::test]
+async fn the_log_tells_who_presented_a_token_where_the_address_says_so() {
+    let bench = Bench::new().await;
+    let session = &bench.simulator.mint(1, Duration::from_secs(9))[0];
+    let members = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", session.refresh_token.expose()),
+        ("client_id", "tokenhive"),
+        ("client_secret", "simulator-secret"),
+    ];
+    bench.control("faults", json!({"rules": [{"when": {"next": 1}, "action": {"kind": "status_before_commit", "status": 500}}]})).await;
+
+    for path in ["/token?from=node-a", "/token?from=node-b", "/token"] {
+        bench.post(path, &members).await.unwrap();
+    }
+
+    let events = bench.simulator.ledger().events;
+    let told: Vec<_> = events.iter().map(|event| event.from.as_deref()).collect();
+    assert_eq!(told, [None, Some("node-a"), Some("node-b"), None, None]);
+}
+
+#[tokio::test]
 async fn minted_sessions_work_like_any_other() {
     let bench = Bench::new().await;
 
