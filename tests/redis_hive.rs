@@ -261,7 +261,7 @@ async fn while_redis_is_gone_valid_tokens_are_served_and_answers_are_kept_for_it
             "{refused:?}"
         );
         fleet.redis.restart().await;
-        let back = std::time::Instant::now();
+        let back = tokio::time::Instant::now();
         eventually("the answer is in Redis", async || {
             let store = RedisStore::connect_with(fleet.redis_options()).await.ok()?;
             let record = store.load(&refreshing).await.ok()?.reply.record?;
