@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
 use redis::Value;
 
 use crate::ledger::{Claim, visible_again};
@@ -16,8 +17,11 @@ use crate::store::redis::ring::Ring;
 use crate::store::redis::scripts::{HIDE, LOOK};
 use crate::store::{At, StoreError};
 
-/// Buckets looked at in one go.
-const LOOKS: usize = 256;
+/// Buckets looked at, or taken from, at the same time: there is room for others beside them.
+const AT_ONCE: usize = 1024;
+
+/// When a bucket is looked at again whose server did not answer.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Servers of a cluster whose clocks differ by less count as showing the same time.
 const SAME_TIME: Duration = Duration::from_secs(1);
@@ -39,7 +43,9 @@ pub(super) async fn claim(
     request: Claim,
 ) -> Outcome<At<Vec<(SessionKey, Timestamp)>>> {
     let mine = ring.mine();
-    link.subscribe(&mine).await?;
+    if let Err(error) = link.subscribe(&mine).await {
+        tracing::debug!(%error, "news of some buckets is not heard: {error}");
+    }
     let estimate = link.server_clock.as_ref().and_then(|clock| clock.at(link.clock.boot()));
     // Where no answer told the time yet, every bucket is unknown, or due as seen by this clock.
     let estimate = estimate.unwrap_or_else(|| link.clock.now());
@@ -49,28 +55,44 @@ pub(super) async fn claim(
         .filter_map(|bucket| Some((link.feed.due_by(bucket, ahead)?, bucket)))
         .collect();
     ranked.sort_unstable();
+    let each: Vec<_> =
+        ranked.iter().map(|(_, bucket)| look(link, *bucket, estimate, &request)).collect();
+    let mut looked = stream::iter(each).buffer_unordered(AT_ONCE);
     let mut looks = Vec::with_capacity(ranked.len());
-    for some in ranked.chunks(LOOKS) {
-        let each = some.iter().map(|(_, bucket)| look(link, *bucket, &request));
-        looks.extend(futures_util::future::try_join_all(each).await?);
+    let mut failure = None;
+    while let Some(look) = looked.next().await {
+        match look {
+            Ok(look) => looks.push(look),
+            Err(error) => failure = Some(error),
+        }
+    }
+    // One shard of a cluster may be gone while the others answer.
+    if let Some(error) = failure.filter(|_| looks.is_empty()) {
+        return Err(error);
     }
     let now = looks.iter().map(|look| look.now).min().unwrap_or(estimate);
     let chosen = choose(&mut looks, now, &request);
-    let hides = looks.iter().map(|look| hide(link, look, now, &chosen, request.visibility));
+    let hides: Vec<_> =
+        looks.iter().map(|look| hide(link, look, now, &chosen, request.visibility)).collect();
     let mut claimed = Vec::with_capacity(chosen.len());
-    for taken in futures_util::future::join_all(hides).await {
-        claimed.extend(taken?);
+    let mut hidden = stream::iter(hides).buffer_unordered(AT_ONCE);
+    while let Some(taken) = hidden.next().await {
+        match taken {
+            Ok(taken) => claimed.extend(taken),
+            // What was hidden all the same comes back by itself.
+            Err(error) => tracing::debug!(%error, "a claim has no answer: {error}"),
+        }
     }
     claimed.sort_by(|(a, due_a), (b, due_b)| (due_a, a).cmp(&(due_b, b)));
     Ok(At { now, reply: claimed })
 }
 
-async fn look(link: &Link, bucket: Bucket, request: &Claim) -> Outcome<Look> {
+async fn look(link: &Link, bucket: Bucket, now: Timestamp, request: &Claim) -> Outcome<Look> {
     link.feed.begin_look(bucket);
     let looked = ask(link, bucket, request).await;
     match &looked {
         Ok(look) => link.feed.lower_due(bucket, look.next),
-        Err(_) => link.feed.forget_due(bucket),
+        Err(_) => link.feed.lower_due(bucket, Some(now + LOOK_AGAIN)),
     }
     looked
 }

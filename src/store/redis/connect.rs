@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClientBuilder;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo,
@@ -23,6 +23,8 @@ use crate::store::{News, Outage, StoreError};
 
 /// How long one attempt to connect may take, look at the server included.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// How long all masters of a cluster may take to say what they are; then one speaks for all.
+const LOOK_WITHIN: Duration = Duration::from_millis(500);
 /// The pause between attempts, which doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -146,8 +148,16 @@ pub(super) async fn look(wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
     let answer = match wire {
         Wire::Single(_) => wire.command(&info).await,
         Wire::Cluster(connection) => {
-            let everywhere = (MultipleNodeRoutingInfo::AllMasters, None);
-            connection.route_command(info, RoutingInfo::MultiNode(everywhere)).await
+            let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+            let all = connection.route_command(info.clone(), everywhere);
+            match tokio::time::timeout(LOOK_WITHIN, all).await {
+                Ok(Ok(answer)) => Ok(answer),
+                // One of them may be gone while the others answer.
+                Ok(Err(_)) | Err(_) => {
+                    let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
+                    connection.route_command(info, any).await
+                }
+            }
         }
     };
     let texts = match answer.map_err(|error| translate(&error))? {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures_util::stream::{self, StreamExt as _};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, SingleNodeRoutingInfo, SlotAddr};
@@ -25,9 +26,12 @@ use crate::store::redis::scripts::Script;
 use crate::store::{Outage, StoreError};
 
 /// Calls in flight at the same time; more wait for their turn, within their deadline.
-const IN_FLIGHT: usize = 4096;
+const IN_FLIGHT: usize = 16_384;
 /// Subscriptions sent in one go.
 const SUBSCRIBE: usize = 256;
+
+/// Subscriptions under way at the same time.
+const AT_ONCE: usize = 64;
 
 /// How late the server may notice that a `WAIT` is over.
 const CLIENTS_CRON: Duration = Duration::from_millis(100);
@@ -65,7 +69,6 @@ pub(super) struct Link {
     state: Mutex<State>,
     settling_until: AtomicU64,
     permits: Semaphore,
-    subscribing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -93,7 +96,6 @@ impl Link {
             state: Mutex::default(),
             settling_until: AtomicU64::new(0),
             permits: Semaphore::new(IN_FLIGHT),
-            subscribing: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -205,7 +207,9 @@ impl Link {
                 Err(unavailable(Outage::NoAnswer, detail))
             }
         };
+        // A cluster's client connects by itself, and knows which of its servers is meant.
         if let Err(error) = &answer
+            && self.server_clock.is_some()
             && wants_new_connection(error)
         {
             self.lost(live.serial, error.clone());
@@ -220,17 +224,26 @@ impl Link {
         if !buckets.iter().any(|bucket| missing(&bucket)) {
             return Ok(());
         }
-        let _one_at_a_time = self.subscribing.lock().await;
         let missing: Vec<Bucket> = buckets.iter().filter(missing).copied().collect();
-        for some in missing.chunks(SUBSCRIBE) {
-            let subscribed =
-                self.within(&live, live.wire.clone().subscribe(&self.names, some)).await;
-            // One that failed is subscribed to by the next connection.
-            let serial = if subscribed.is_ok() { live.serial } else { u32::MAX };
-            self.feed.set_subscribed(some, serial);
-            subscribed?;
-        }
-        Ok(())
+        // In a cluster one shard may be gone while the others answer.
+        let at_once = if self.server_clock.is_some() { SUBSCRIBE } else { 1 };
+        let parts: Vec<Vec<Bucket>> = missing.chunks(at_once).map(<[Bucket]>::to_vec).collect();
+        let each = parts.into_iter().map(|some| {
+            let wire = live.wire.clone();
+            let live = &live;
+            async move {
+                let subscribed = self.within(live, wire.subscribe(&self.names, &some)).await;
+                // One that failed is subscribed to by the next connection, or the next attempt.
+                let serial = if subscribed.is_ok() { live.serial } else { u32::MAX };
+                self.feed.set_subscribed(&some, serial);
+                // What was announced before was not heard.
+                some.iter().for_each(|bucket| self.feed.forget_due(*bucket));
+                subscribed
+            }
+        });
+        // A few at a time, so that other calls come in between.
+        let each = stream::iter(each).buffer_unordered(AT_ONCE);
+        each.fold(Ok(()), async |all, one| all.and(one)).await
     }
 
     /// The connection of that number is of no use any more.

@@ -77,6 +77,8 @@ impl Servers {
         let servers = match looked {
             Ok(Ok(servers)) => servers,
             Ok(Err(error)) => return tracing::debug!(%error, "cannot look at Redis: {error}"),
+            // A cluster's client connects by itself.
+            Err(_) if link.server_clock.is_none() => return,
             Err(_) => {
                 // A connection that leads nowhere is not told by the network; a server that is only
                 // slow is found again at once.
@@ -91,11 +93,14 @@ impl Servers {
         let mut ids: Vec<String> = servers.into_iter().map(|server| server.run_id).collect();
         ids.sort();
         // One server's restart is seen when connecting; in a cluster the connection does not tell.
-        if link.server_clock.is_none() && !self.known.is_empty() && ids != self.known {
+        // One that is gone has lost nothing yet; one that nobody knew may have.
+        let is_new = |id: &String| !self.known.contains(id);
+        if link.server_clock.is_none() && !self.known.is_empty() && ids.iter().any(is_new) {
             settle(link, Duration::ZERO);
             link.feed.tell(News::RolledBack);
         }
-        self.known = ids;
+        self.known
+            .extend(ids.into_iter().filter(|id| !self.known.contains(id)).collect::<Vec<_>>());
     }
 }
 
