@@ -186,6 +186,8 @@ mod tests {
 
         assert!(book.removable(START + MINUTE, MINUTE).is_empty(), "young");
         assert_eq!(book.removable(START + 2 * MINUTE, MINUTE), BTreeSet::from([3]));
+        book.add(0, Segment { kept: true, ..Segment::default() });
+        assert_eq!(book.removable(START + 2 * MINUTE, MINUTE), BTreeSet::from([3]), "unreadable");
 
         book.closes(AttemptId(1), 3, START + 2 * MINUTE);
         assert_eq!(book.removable(START + 3 * MINUTE, MINUTE), BTreeSet::from([3]), "just done");

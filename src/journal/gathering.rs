@@ -33,8 +33,8 @@ pub(super) struct Gathering {
     index: HashMap<AttemptId, usize>,
     deletions: HashMap<SessionKey, Recorded<(SessionKey, Tombstone)>>,
     remaining: Vec<(u64, HashSet<AttemptId>)>,
-    /// By segment, the age of its youngest deletion.
-    youngest_deletion: BTreeMap<u64, Duration>,
+    /// By segment, the age of its youngest entry that is not of an exchange.
+    youngest: BTreeMap<u64, Duration>,
     /// By segment, which others it has marks of.
     marks: Vec<(u64, u64)>,
 }
@@ -79,7 +79,7 @@ impl Gathering {
             index: HashMap::new(),
             deletions: HashMap::new(),
             remaining: Vec::new(),
-            youngest_deletion: BTreeMap::new(),
+            youngest: BTreeMap::new(),
             marks: Vec::new(),
         }
     }
@@ -119,8 +119,10 @@ impl Gathering {
                 self.deletion(place, place.age(at), key, stone);
             }
             Written::Done { at, attempts } => {
+                let age = place.age(at);
+                self.touch(place.segment, age);
                 for attempt in attempts {
-                    self.done(place, attempt, place.age(at));
+                    self.done(place, attempt, age);
                 }
             }
             Written::Remaining { segment, open } => {
@@ -143,9 +145,13 @@ impl Gathering {
         exchange
     }
 
-    fn deletion(&mut self, place: Place, age: Duration, key: SessionKey, stone: Tombstone) {
-        let youngest = self.youngest_deletion.entry(place.segment).or_insert(age);
+    fn touch(&mut self, segment: u64, age: Duration) {
+        let youngest = self.youngest.entry(segment).or_insert(age);
         *youngest = age.min(*youngest);
+    }
+
+    fn deletion(&mut self, place: Place, age: Duration, key: SessionKey, stone: Tombstone) {
+        self.touch(place.segment, age);
         if age <= self.retention {
             let what = (key.clone(), stone);
             self.deletions.insert(key, Recorded { what, done: false, age });
@@ -176,12 +182,12 @@ impl Gathering {
                 segment.marks.insert(*of);
             }
         }
-        let deletions = self.youngest_deletion.iter().map(|(number, age)| (*number, *age));
+        let others = self.youngest.iter().map(|(number, age)| (*number, *age));
         let exchanges = self.exchanges.iter().flat_map(|exchange| {
             let age = exchange.youngest.unwrap_or_default();
             exchange.segments.iter().map(move |number| (*number, age))
         });
-        for (number, age) in deletions.chain(exchanges) {
+        for (number, age) in others.chain(exchanges) {
             if let Some(segment) = segments.get_mut(&number) {
                 segment.touched = segment.touched.max(Some(now - age));
             }

@@ -256,8 +256,6 @@ impl Log {
         let header = Header { node: self.site.directory.node, number, boot: self.site.boot };
         let mut active = Active::begin(file, header)?;
         let now = self.site.clock.boot();
-        let book = &self.book;
-        self.unsynced.retain(|entry| entry.opens().is_none_or(|attempt| book.is_open(attempt)));
         if !self.unsynced.is_empty() {
             active.write(&self.site.keyring, &self.unsynced, now)?;
             active.sync()?;

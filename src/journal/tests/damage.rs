@@ -223,6 +223,29 @@ async fn segment_that_cannot_be_read_stops_nothing_and_stays() {
 }
 
 #[tokio::test]
+async fn damaged_segment_can_be_looked_at_for_a_while() {
+    let site = Site::new();
+    let (journal, _) = site.open();
+    for attempt in 1..4 {
+        journal.answer(answer(attempt)).await.unwrap();
+        journal.done(AttemptId(attempt));
+    }
+    journal.close().await;
+    let mut bytes = site.bytes(1);
+    bytes[HEADER_LEN + 20] ^= 1;
+    std::fs::write(site.path(1), bytes).unwrap();
+    site.clock.advance(60 * MINUTE);
+
+    let (journal, recovered) = site.open();
+    assert_eq!((recovered.answers.len(), recovered.damaged_places), (0, 1));
+    assert!(site.path(1).exists());
+
+    site.clock.advance(11 * MINUTE);
+    journal.recent().await.unwrap();
+    assert!(!site.path(1).exists());
+}
+
+#[tokio::test]
 async fn other_files_in_the_directory_are_left_alone() {
     let site = with_answers(1..2).await;
     let other = site.options.directory.join("1.journal");

@@ -163,6 +163,27 @@ async fn what_was_done_stays_done_however_often_its_marks_are_written_again() {
 }
 
 #[tokio::test]
+async fn marks_of_an_earlier_run_are_written_again_before_they_go() {
+    let site = Site::new();
+    let (journal, _) = site.open();
+    answer_all(&journal, 1..4).await;
+    journal.close().await;
+    let (journal, _) = site.open();
+    journal.done(AttemptId(2));
+    journal.done(AttemptId(3));
+    journal.close().await;
+    assert_eq!(site.numbers(), [1, 2], "the marks stand in a segment of their own");
+    let (journal, _) = site.open();
+    assert_eq!(site.numbers(), [1, 2, 3], "they are young");
+
+    site.clock.advance(11 * MINUTE);
+    settle(&journal).await;
+
+    assert_eq!(site.numbers(), [1, 3]);
+    assert_eq!(answered(&site.look()), [1]);
+}
+
+#[tokio::test]
 async fn numbers_go_up_for_ever() {
     let site = Site::new();
     let mut newest = 0;

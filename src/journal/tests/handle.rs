@@ -49,23 +49,24 @@ async fn answers_that_arrive_together_share_one_fdatasync() {
 #[tokio::test]
 async fn answers_are_made_durable_no_more_often_than_asked_for() {
     let mut site = Site::new();
-    site.options.flush_every = Duration::from_millis(100);
+    site.options.flush_every = Duration::from_millis(300);
     let (journal, _) = site.open();
-    journal.answer(answer(9000)).await.unwrap();
+    journal.answer(answer(1)).await.unwrap();
     let syncs = site.faults.plan().syncs;
 
-    let tasks: Vec<_> = (1..101)
-        .map(|attempt| {
-            let journal = journal.clone();
-            tokio::spawn(async move { journal.answer(answer(attempt)).await })
-        })
-        .collect();
+    let mut tasks = Vec::new();
+    for attempt in 2..22 {
+        let journal = journal.clone();
+        tasks.push(tokio::spawn(async move { journal.answer(answer(attempt)).await }));
+        // Enough for a disk to take each on its own.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for task in tasks {
         task.await.unwrap().unwrap();
     }
 
-    let extra = site.faults.plan().syncs - syncs;
-    assert!(extra <= 5, "{extra} for a hundred answers");
+    let more = site.faults.plan().syncs - syncs;
+    assert!(more <= 5, "{more} for twenty answers");
 }
 
 #[tokio::test]

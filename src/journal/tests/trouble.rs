@@ -115,6 +115,10 @@ async fn what_could_not_be_cut_off_is_left_behind() {
     site.faults.set(|plan| (plan.writes_fail, plan.cuts_fail) = (None, None));
 
     journal.answer(answer(3)).await.unwrap();
+    // Behind garbage of unknown length, this would be cut off in the wrong place.
+    site.faults.set(|plan| plan.writes_fail = Some(ENOSPC));
+    journal.answer(answer(4)).await.unwrap_err();
+    site.faults.set(|plan| plan.writes_fail = None);
     journal.close().await;
 
     let (_, recovered) = site.open();
@@ -172,7 +176,7 @@ async fn disk_that_makes_nothing_durable_acknowledges_nothing_and_loses_no_inten
 }
 
 #[tokio::test]
-async fn what_is_done_meanwhile_is_not_written_anew() {
+async fn what_is_done_while_the_disk_fails_is_marked_afterwards() {
     let site = Site::new();
     let (journal, _) = site.open();
     site.faults.set(|plan| plan.syncs_fail = Some(EIO));
