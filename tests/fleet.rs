@@ -22,6 +22,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokenhive::simulator::{FaultAction, Outcome, RevocationReason};
 
+/// How long after its leave a request may be sent.
+const SEND_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long a logout on one node may be unknown to the others.
 const LOGOUT_KNOWN: Duration = Duration::from_secs(1);
 
@@ -237,9 +240,12 @@ async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
         let session = fleet.restore_one(class, 1, Duration::from_secs(8)).await;
         let (a, b) = (&fleet.nodes[0], &fleet.nodes[1]);
 
+        let asked = tokio::time::Instant::now();
         let first = a.refresh(&session);
         let second = async {
             let newer = take_over(b, &session).await;
+            // By then it is too late to send, whatever the class.
+            tokio::time::sleep_until(asked + SEND_WITHIN + Duration::from_millis(100)).await;
             a.resume();
             newer
         };
