@@ -3,32 +3,42 @@
 //! Deletions first, then tokens, then exchanges in flight (`docs/PROTOCOL.md`). Meanwhile the store gives
 //! no leave to begin, on any node.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::actors::session::Errand;
 use crate::actors::supervisor::Supervisor;
 use crate::journal::{Answer, Recorded, Recovered};
 use crate::model::{BootTime, SessionKey};
+use crate::store::SealedStoreError;
 use crate::timing;
 
 /// Sessions put back at the same time.
 const AT_ONCE: usize = 64;
 
+/// The pause before another attempt, where not everything could be put back.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// Waits for work until shutdown.
 pub(crate) async fn run(supervisor: Supervisor) {
-    let shared = Arc::clone(supervisor.shared());
-    loop {
-        tokio::select! {
-            () = shared.closing.cancelled() => return,
-            () = shared.put_back.notified() => put_back(&supervisor).await,
+    let closing = supervisor.shared().closing.clone();
+    let work = async {
+        loop {
+            supervisor.shared().put_back.notified().await;
+            while !put_back(&supervisor).await {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
+    };
+    tokio::select! {
+        () = closing.cancelled() => {}
+        () = work => {}
     }
 }
 
-async fn put_back(supervisor: &Supervisor) {
+/// True if the store has heard of everything; telling it twice is safe.
+async fn put_back(supervisor: &Supervisor) -> bool {
     let shared = supervisor.shared();
     let read_at = shared.clock.boot();
     let remembered = match &shared.journal {
@@ -40,21 +50,24 @@ async fn put_back(supervisor: &Supervisor) {
     };
     let (answers, deletions) = (remembered.answers, remembered.deletions);
     let counts = (deletions.len(), answers.len(), shared.in_flight.len());
-    let deletions = deletions.into_iter().map(|it| it.what);
-    stream::iter(deletions)
-        .for_each_concurrent(AT_ONCE, async |(key, stone)| {
-            report(&key, shared.store.bury(&key, stone).await.map(|_| ()));
-        })
-        .await;
-    tell_store(supervisor, answers, read_at).await;
-    put_back_slots(supervisor).await;
+    let buried = stream::iter(deletions).map(async |deletion| {
+        let (key, stone) = deletion.what;
+        is_told(&key, shared.store.bury(&key, stone).await)
+    });
+    let buried = all(buried).await;
+    let told = tell_store(supervisor, answers, read_at).await;
+    let held = put_back_slots(supervisor).await;
     let (deletions, answers, slots) = counts;
-    tracing::info!(
-        deletions,
-        answers,
-        slots,
-        "put back what the store may have lost: {deletions} deletions, {answers} answers, {slots} exchanges"
-    );
+    let done = buried && told && held;
+    if done && deletions + answers + slots > 0 {
+        tracing::info!(
+            deletions,
+            answers,
+            slots,
+            "put back what the store may have lost: {deletions} deletions, {answers} answers, {slots} exchanges"
+        );
+    }
+    done
 }
 
 /// Tells the store of answers, one session's in their order. True if it has heard all of them.
@@ -66,15 +79,18 @@ pub(crate) async fn tell_store(
     let told = stream::iter(by_session(answers)).map(async |answers: Vec<Recorded<Answer>>| {
         for answer in answers {
             let errand = errand(answer, read_at);
-            let told = errand.once(supervisor).await;
-            if told.is_err() {
-                report(&errand.key, told);
+            if !is_told(&errand.key, errand.once(supervisor).await) {
                 return false;
             }
         }
         true
     });
-    told.buffer_unordered(AT_ONCE).all(async |told| told).await
+    all(told).await
+}
+
+/// Runs a number of them at a time, all of them whatever the others come to; true if each came to that.
+async fn all(each: impl Stream<Item = impl Future<Output = bool>>) -> bool {
+    each.buffer_unordered(AT_ONCE).fold(true, async |all, one| all && one).await
 }
 
 /// An answer as what is left to do about it.
@@ -92,26 +108,26 @@ fn by_session(answers: Vec<Recorded<Answer>>) -> Vec<Vec<Recorded<Answer>>> {
     sessions.into_values().collect()
 }
 
-async fn put_back_slots(supervisor: &Supervisor) {
+async fn put_back_slots(supervisor: &Supervisor) -> bool {
     let shared = supervisor.shared();
     let open: Vec<_> =
         shared.in_flight.iter().map(|it| (it.key().clone(), it.value().clone())).collect();
-    stream::iter(open)
-        .for_each_concurrent(AT_ONCE, async |(key, remembered)| {
-            let class = shared.class_of(remembered.provider());
-            let remaining = shared.registry.snapshot(&key);
-            let remaining =
-                remaining.map(|it| it.expires().since(shared.clock.boot())).unwrap_or_default();
-            let patience = timing::patience(class, remaining, shared.options.dead_after)
-                .saturating_sub(remembered.age(shared.clock.boot()));
-            let request = remembered.reassertion(&shared.node, patience);
-            report(&key, shared.store.reassert(&key, request).await.map(|_| ()));
-        })
-        .await;
+    let held = stream::iter(open).map(async |(key, remembered)| {
+        let now = shared.clock.boot();
+        let class = shared.class_of(remembered.provider());
+        let snapshot = shared.registry.snapshot(&key);
+        let remaining = snapshot.map(|it| it.expires().since(now)).unwrap_or_default();
+        let patience = timing::patience(class, remaining, shared.options.dead_after)
+            .saturating_sub(remembered.age(now));
+        let request = remembered.reassertion(&shared.node, patience);
+        is_told(&key, shared.store.reassert(&key, request).await)
+    });
+    all(held).await
 }
 
-fn report(key: &SessionKey, done: Result<(), crate::store::SealedStoreError>) {
-    if let Err(error) = done {
-        tracing::warn!(session = %key, %error, "{key} is not put back yet: {error}");
+fn is_told<T>(key: &SessionKey, told: Result<T, SealedStoreError>) -> bool {
+    if let Err(error) = &told {
+        tracing::debug!(session = %key, %error, "{key} is not put back yet: {error}");
     }
+    told.is_ok()
 }

@@ -1,7 +1,7 @@
 //! What the journal does to the disk, so that tests can have it fail.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 /// The file operations that can fail while the journal is in use.
@@ -30,7 +30,7 @@ pub(super) struct RealDisk;
 impl Disk for RealDisk {
     fn create(&mut self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
         let mut options = OpenOptions::new();
-        options.append(true).create_new(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         Ok(Box::new(RealFile(options.open(path)?)))
@@ -57,7 +57,8 @@ impl SegmentFile for RealFile {
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.0.set_len(length)?;
+        self.0.seek(SeekFrom::Start(length)).map(|_| ())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Puts together what the entries of all segments say: who was answered, what is done, what is open.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -230,7 +231,7 @@ impl Gathering {
             }));
         }
         recovered.deletions = self.deletions.into_values().collect();
-        recovered.deletions.sort_by_key(|deletion| std::cmp::Reverse(deletion.age));
+        recovered.deletions.sort_by_key(|deletion| Reverse(deletion.age));
         recovered
     }
 }

@@ -127,7 +127,7 @@ impl Log {
             return Err(error);
         }
         self.enter(&entries, now);
-        self.unsynced_bytes += entries.iter().map(|entry| entry.payload.len()).sum::<usize>();
+        self.unsynced_bytes += entries.iter().map(Pending::bytes).sum::<usize>();
         self.unsynced.extend(entries);
         self.unsynced_since = self.unsynced_since.or(Some(now));
         Ok(())

@@ -133,7 +133,7 @@ impl Journal {
         let bounds = Bounds {
             intents: options.intent_limit(),
             bytes: options.max_bytes,
-            flush_every: options.flush_every,
+            flush_every: options.flush_interval(),
         };
         let log = Log::behind(book, site);
         let thread = WriterThread::new(shared.clone(), log, clock.clone(), bounds);

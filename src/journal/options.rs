@@ -25,7 +25,8 @@ pub struct JournalOptions {
     /// How long an exchange is remembered after the store learned of it, and a deletion after it was
     /// made, in case the store loses writes. Default 10 minutes.
     pub retention: Duration,
-    /// Answers become durable together, at most once in this time. Raise it on slow disks. Default 2 ms.
+    /// Answers become durable together, at most once in this time. Raise it on slow disks, to a second at
+    /// most. Default 2 ms.
     pub flush_every: Duration,
 }
 
@@ -45,6 +46,10 @@ impl JournalOptions {
     pub(super) fn segment_limit(&self) -> u64 {
         let share = (self.max_bytes / 8).min(LARGEST_SEGMENT);
         self.segment_bytes.min(share).max(SMALLEST_SEGMENT)
+    }
+
+    pub(super) fn flush_interval(&self) -> Duration {
+        self.flush_every.min(Duration::from_secs(1))
     }
 
     /// The size from which on intents are refused.

@@ -3,10 +3,14 @@
 use zeroize::Zeroizing;
 
 use crate::journal::codec::{Stamp, Written, encode};
+use crate::journal::frame::HEAD_LEN;
 use crate::ledger::AttemptId;
 
 /// Most exchanges one mark names.
 const LARGEST_MARK: usize = 4096;
+
+/// What sealing adds to an entry, and a little more.
+pub(super) const SEAL_LEN: usize = 64;
 
 /// An entry to be written, not yet sealed.
 pub(super) struct Pending {
@@ -49,6 +53,11 @@ impl Pending {
     pub(super) fn remaining(segment: u64, open: Vec<AttemptId>) -> Self {
         let payload = encode(Written::Remaining { segment, open });
         Self { payload, subject: Subject::Marks(segment) }
+    }
+
+    /// As much as it takes up on disk, at most.
+    pub(super) fn bytes(&self) -> usize {
+        self.payload.len() + SEAL_LEN + HEAD_LEN
     }
 
     pub(super) fn opens(&self) -> Option<AttemptId> {

@@ -196,7 +196,7 @@ fn take_batch(jobs: &mut VecDeque<Job>) -> Vec<Job> {
         let Some(job) = jobs.pop_front() else {
             break;
         };
-        bytes += job.entry.payload.len();
+        bytes += job.entry.bytes();
         batch.push(job);
     }
     batch

@@ -32,7 +32,7 @@ const CLEAN_EVERY: Duration = Duration::from_secs(15);
 pub(super) struct Bounds {
     /// From this size on, intents are refused.
     pub(super) intents: u64,
-    /// From this size on, everything is.
+    /// Beyond this size, everything is.
     pub(super) bytes: u64,
     /// Answers become durable at most once in this time.
     pub(super) flush_every: Duration,
@@ -138,11 +138,12 @@ impl WriterThread {
         let mut bytes = self.log.bytes();
         let (mut entries, mut waiters) = (Vec::new(), Vec::new());
         for Job { entry, waiter } in jobs {
-            if let Some(refusal) = self.refusal(&waiter, bytes) {
+            let after = bytes + entry.bytes() as u64;
+            if let Some(refusal) = self.refusal(&waiter, bytes, after) {
                 let _ = waiter.answer(Err(refusal));
                 continue;
             }
-            bytes += entry.payload.len() as u64;
+            bytes = after;
             entries.push(entry);
             waiters.push(waiter);
         }
@@ -162,12 +163,12 @@ impl WriterThread {
         }
     }
 
-    /// Why an entry may not be written, when the journal holds `bytes`.
-    fn refusal(&self, waiter: &Waiter, bytes: u64) -> Option<JournalError> {
+    /// Why an entry may not be written, when the journal holds `bytes`, and `after` with it.
+    fn refusal(&self, waiter: &Waiter, bytes: u64, after: u64) -> Option<JournalError> {
         let max_bytes = self.bounds.bytes;
         match &self.trouble {
             _ if waiter.intent.is_none() => {
-                (bytes >= max_bytes).then_some(JournalError::Full { bytes, max_bytes })
+                (after > max_bytes).then_some(JournalError::Full { bytes, max_bytes })
             }
             Some(trouble) => {
                 let (path, detail) = (self.shared.directory.clone(), trouble.detail.clone());

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::journal::frame::LARGEST_PAYLOAD;
 use crate::journal::log::Readable;
-use crate::journal::pending::Pending;
+use crate::journal::pending::{Pending, SEAL_LEN};
 use crate::journal::queue::Queue;
 use crate::journal::thread::WriterThread;
 use crate::journal::{JournalError, JournalHealth};
@@ -19,9 +19,6 @@ use crate::model::Clock;
 
 /// A disk that has not answered for this long is as good as gone.
 const REPLY_DEADLINE: Duration = Duration::from_secs(5);
-
-/// More than sealing adds to an entry.
-const SEAL_LEN: usize = 64;
 
 /// What the handle and the thread share.
 pub(super) struct Shared {
@@ -115,8 +112,10 @@ impl Writer {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(JournalError::Closed),
             Err(_) => {
-                let detail =
-                    format!("the disk has not answered for {} s", REPLY_DEADLINE.as_secs());
+                let detail = format!(
+                    "the disk has not answered for {} s; check it",
+                    REPLY_DEADLINE.as_secs()
+                );
                 let failing =
                     JournalHealth::Failing { since: self.clock.now(), detail: detail.clone() };
                 self.shared.set_health(failing);

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 
-use crate::journal::frame::{Piece, Pieces};
+use crate::journal::frame::{HEAD_LEN, Piece, Pieces, checksum};
 use crate::journal::scan::scan;
-use crate::journal::segment::{self, HEADER_LEN, Header};
+use crate::journal::segment::{HEADER_LEN, Header};
 use crate::journal::tests::{Site, answer, answered, intended, key, tombstone};
 use crate::journal::{JournalError, Recovered};
 use crate::ledger::AttemptId;
@@ -32,7 +32,7 @@ fn frames(bytes: &[u8]) -> Vec<Range<usize>> {
         let Piece::Frame(payload) = piece else {
             panic!("the segment is whole");
         };
-        let end = at + crate::journal::frame::HEAD_LEN + payload.len();
+        let end = at + HEAD_LEN + payload.len();
         frames.push(at..end);
         at = end;
     }
@@ -195,7 +195,7 @@ async fn newer_format_asks_for_an_upgrade() {
     let site = with_answers(1..2).await;
     let mut bytes = site.bytes(1);
     bytes[8] = 2;
-    let sum = crate::journal::frame::checksum(&[&bytes[..HEADER_LEN - 8]]);
+    let sum = checksum(&[&bytes[..HEADER_LEN - 8]]);
     bytes[HEADER_LEN - 8..HEADER_LEN].copy_from_slice(&sum);
     std::fs::write(site.path(1), bytes).unwrap();
 
@@ -269,6 +269,5 @@ proptest! {
         let scan = scan(&Keyring::generate(), 1, 1, &bytes).unwrap();
         prop_assert!(scan.entries.is_empty());
         prop_assert!(scan.tail.is_some() || bytes.len() == HEADER_LEN);
-        prop_assert_eq!(segment::number("x"), None);
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Faults(Arc<(Mutex<Plan>, Condvar)>);
 #[derive(Default)]
 pub(super) struct Plan {
     pub(super) writes_fail: Option<i32>,
+    /// Larger writes fail as on a full disk.
+    pub(super) largest_write: Option<usize>,
     /// How much of a write that fails is written all the same.
     pub(super) short_by: usize,
     pub(super) syncs_fail: Option<i32>,
@@ -36,6 +38,7 @@ pub(super) struct Plan {
     pub(super) writes: usize,
     pub(super) syncs: usize,
     pub(super) creates: usize,
+    pub(super) directory_syncs: usize,
 }
 
 impl Faults {
@@ -75,6 +78,7 @@ impl Disk for FaultyDisk {
     }
 
     fn sync_directory(&mut self, path: &Path) -> io::Result<()> {
+        self.faults.plan().directory_syncs += 1;
         self.disk.sync_directory(path)
     }
 
@@ -99,6 +103,8 @@ impl SegmentFile for FaultyFile {
             self.file.write(&bytes[..part])?;
         }
         Faults::fail_if(plan.writes_fail)?;
+        let too_large = plan.largest_write.is_some_and(|largest| bytes.len() > largest);
+        Faults::fail_if(too_large.then_some(ENOSPC))?;
         self.file.write(bytes)
     }
 

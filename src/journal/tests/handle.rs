@@ -1,14 +1,15 @@
 //! The handle: who waits for what, who holds the directory, and how it ends.
 
+use std::path::Path;
 use std::pin::{Pin, pin};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::journal::queue::QUEUE;
 use crate::journal::tests::{
     Site, answer, answered, intended, intent, key, owed, tombstone, until,
 };
-use crate::journal::{JournalError, JournalHealth};
+use crate::journal::{Journal, JournalError, JournalHealth};
 use crate::ledger::AttemptId;
 
 fn poll_once<F: Future>(future: Pin<&mut F>) {
@@ -17,7 +18,7 @@ fn poll_once<F: Future>(future: Pin<&mut F>) {
 }
 
 /// Has the writer busy with a sync until they do not hang any more.
-async fn occupy(site: &Site, journal: &crate::journal::Journal) {
+async fn occupy(site: &Site, journal: &Journal) {
     site.faults.set(|plan| plan.syncs_hang = true);
     let syncs = site.faults.plan().syncs;
     poll_once(pin!(journal.answer(answer(9000))));
@@ -65,6 +66,20 @@ async fn answers_are_made_durable_no_more_often_than_asked_for() {
 
     let extra = site.faults.plan().syncs - syncs;
     assert!(extra <= 5, "{extra} for a hundred answers");
+}
+
+#[tokio::test]
+async fn names_of_new_segments_are_made_durable() {
+    let mut site = Site::new();
+    site.options.segment_bytes = 0;
+    let (journal, _) = site.open();
+    for attempt in 1..40 {
+        journal.answer(answer(attempt)).await.unwrap();
+    }
+
+    let plan = site.faults.plan();
+    assert!(plan.creates > 1, "the segments are small");
+    assert_eq!(plan.directory_syncs, plan.creates);
 }
 
 #[tokio::test]
@@ -141,7 +156,7 @@ async fn closing_writes_what_was_queued_before_it() {
     let mut late = Box::pin(journal.answer(answer(5000)));
     assert!(matches!(
         late.as_mut().poll(&mut Context::from_waker(Waker::noop())),
-        std::task::Poll::Ready(Err(JournalError::Closed))
+        Poll::Ready(Err(JournalError::Closed))
     ));
 
     site.faults.set(|plan| plan.syncs_hang = false);
@@ -222,8 +237,7 @@ async fn only_the_owner_may_look_into_it() {
     let site = Site::new();
     let (journal, _) = site.open();
     journal.answer(answer(1)).await.unwrap();
-    let mode =
-        |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
 
     assert_eq!(mode(&site.options.directory), 0o700);
     let files = std::fs::read_dir(&site.options.directory).unwrap();

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use tracing::span;
 
+use crate::journal::segment::HEADER_LEN;
 use crate::journal::tests::faults::{EIO, ENOSPC, EROFS};
 use crate::journal::tests::{
-    Site, answer, answered, intended, intent, is_failing, key, owed, tombstone, until,
+    START, Site, answer, answered, intended, intent, is_failing, key, owed, tombstone, until,
 };
 use crate::journal::writer::Shared;
 use crate::journal::{JournalError, JournalHealth};
@@ -83,6 +84,23 @@ async fn disk_that_takes_an_answer_and_no_more_is_not_called_well() {
     assert!(is_failing(&journal), "only a probe tells");
     assert!(journal.intent(intent(3)).await.is_err());
     assert_eq!(answered(&site.look()), [2]);
+}
+
+#[tokio::test]
+async fn disk_with_room_for_an_entry_and_little_more_is_not_called_well() {
+    let site = Site::new();
+    let (journal, _) = site.open();
+    site.faults.set(|plan| plan.largest_write = Some(0));
+    journal.intent(intent(1)).await.unwrap_err();
+    site.faults.set(|plan| plan.largest_write = Some(8 * 1024));
+    let asked = site.faults.plan().writes;
+
+    until(|| site.faults.plan().writes > asked + 1).await;
+
+    assert!(is_failing(&journal));
+    site.faults.set(|plan| plan.largest_write = None);
+    until(|| !is_failing(&journal)).await;
+    assert_eq!(site.bytes(1).len(), HEADER_LEN, "trying leaves nothing behind");
 }
 
 #[tokio::test]
@@ -249,10 +267,7 @@ async fn writer_that_panics_leaves_nobody_waiting_and_frees_the_directory() {
 fn each_change_of_state_is_logged_once() {
     let events = Arc::new(AtomicUsize::new(0));
     let shared = Shared::new("journal".into());
-    let failing = |detail: &str| JournalHealth::Failing {
-        since: crate::journal::tests::START,
-        detail: detail.into(),
-    };
+    let failing = |detail: &str| JournalHealth::Failing { since: START, detail: detail.into() };
     tracing::subscriber::with_default(Counter(events.clone()), || {
         for (health, expected) in [
             (JournalHealth::Writing, 0),

@@ -84,15 +84,19 @@ async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()
         server.check(&link.options)?;
     }
     take_note(link, &servers);
-    if link.server_clock.is_some() {
-        greet(link, &mut wire, &servers).await?;
-    }
+    let settling = match &link.server_clock {
+        Some(_) => greet(link, &mut wire, &servers).await?,
+        None => false,
+    };
     let wanted = link.feed.wanted();
     wire.clone().subscribe(&link.names, &wanted).await.map_err(|error| translate(&error))?;
     link.feed.set_subscribed(&wanted, serial);
     link.live.store(Some(Arc::new(Live { wire, confirming, serial })));
     link.set_outage(None);
     link.feed.missed();
+    if settling {
+        link.feed.tell(News::RolledBack);
+    }
     Ok(())
 }
 
@@ -109,19 +113,21 @@ pub(super) fn take_note(link: &Link, servers: &[ServerInfo]) {
     }
 }
 
-/// Asks whether this server may have lost writes: it was restarted, or was a replica until a moment ago.
-async fn greet(link: &Link, wire: &mut Wire, servers: &[ServerInfo]) -> Outcome<()> {
+/// True if this server may have lost writes: it was restarted, or was a replica until a moment ago.
+async fn greet(link: &Link, wire: &mut Wire, servers: &[ServerInfo]) -> Outcome<bool> {
     let Some(server) = servers.first() else { return Err(not_understood()) };
     let mut enter = redis::cmd("EVAL");
+    let replaced = link.meet(&server.run_id);
     enter.arg(&ENTER.code).arg(1).arg(link.names.server()).arg(&server.run_id);
+    enter.arg(if replaced { "1" } else { "0" });
     let answer = wire.command(&enter).await.map_err(|error| translate(&error))?;
     let age = Duration::from_millis(reply::number(answer)?);
-    settle(link, age);
-    Ok(())
+    // A node that comes late has its own things to put back, and begins nothing before.
+    Ok(settle(link, if replaced { Duration::ZERO } else { age }))
 }
 
-/// The servers were seen to be others than before so long ago.
-pub(super) fn settle(link: &Link, age: Duration) {
+/// The servers were seen to be others than before so long ago. True if that is a matter of now.
+pub(super) fn settle(link: &Link, age: Duration) -> bool {
     let left = link.options.settle_for.saturating_sub(age);
     if !left.is_zero() {
         link.settle_for(left);
@@ -130,8 +136,8 @@ pub(super) fn settle(link: &Link, age: Duration) {
             wait_ms,
             "Redis was restarted or failed over: nothing begins for {wait_ms} ms"
         );
-        link.feed.tell(News::RolledBack);
     }
+    !left.is_zero()
 }
 
 /// What every master says of itself.

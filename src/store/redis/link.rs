@@ -29,6 +29,9 @@ const IN_FLIGHT: usize = 4096;
 /// Subscriptions sent in one go.
 const SUBSCRIBE: usize = 256;
 
+/// How late the server may notice that a `WAIT` is over.
+const CLIENTS_CRON: Duration = Duration::from_millis(100);
+
 /// One connection, of whichever kind.
 #[derive(Clone)]
 pub(super) enum Wire {
@@ -67,6 +70,8 @@ pub(super) struct Link {
 
 #[derive(Default)]
 struct State {
+    /// The run id of the server this node was connected to last.
+    server: Option<String>,
     outage: Option<StoreError>,
     notes: Vec<String>,
 }
@@ -141,8 +146,10 @@ impl Link {
         let mut both = redis::pipe();
         both.add_command(command.clone()).add_command(wait);
         let live = self.live()?;
+        // The server looks ten times a second whether a wait is over.
+        let deadline = self.options.deadline + self.options.confirm_within + CLIENTS_CRON;
         let answers = self
-            .within(&live, async {
+            .within_span(&live, deadline, async {
                 let mut wire = live.confirming.clone();
                 let answers = wire.commands(&both, keys[0]).await?;
                 match answers.first() {
@@ -175,7 +182,15 @@ impl Link {
         live: &Live,
         call: impl Future<Output = RedisResult<T>>,
     ) -> Outcome<T> {
-        let deadline = self.options.deadline;
+        self.within_span(live, self.options.deadline, call).await
+    }
+
+    async fn within_span<T>(
+        &self,
+        live: &Live,
+        deadline: Duration,
+        call: impl Future<Output = RedisResult<T>>,
+    ) -> Outcome<T> {
         let call = async {
             let _permit = self.permits.acquire().await;
             call.await
@@ -252,6 +267,13 @@ impl Link {
         }
         let detail = format!("nothing begins for another {} ms", left.as_millis());
         Err(unavailable(Outage::Settling, detail))
+    }
+
+    /// Takes note of the server behind the connection; true if it is another than before.
+    pub(super) fn meet(&self, run_id: &str) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = state.server.replace(run_id.to_owned());
+        before.is_some_and(|before| before != run_id)
     }
 
     pub(super) fn set_outage(&self, outage: Option<StoreError>) {

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::store::Outage;
-use crate::store::StoreError;
 use crate::store::redis::connect::{look, settle, take_note};
 use crate::store::redis::error::unavailable;
 use crate::store::redis::keys::{BUCKETS, Bucket};
@@ -14,6 +12,7 @@ use crate::store::redis::link::{Link, millis};
 use crate::store::redis::reply;
 use crate::store::redis::ring::Ring;
 use crate::store::redis::scripts::ENROL;
+use crate::store::{News, Outage, StoreError};
 
 /// Every bucket is looked at this often although nothing was heard of it, for messages get lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
@@ -94,6 +93,7 @@ impl Servers {
         // One server's restart is seen when connecting; in a cluster the connection does not tell.
         if link.server_clock.is_none() && !self.known.is_empty() && ids != self.known {
             settle(link, Duration::ZERO);
+            link.feed.tell(News::RolledBack);
         }
         self.known = ids;
     }
