@@ -15,13 +15,18 @@ use fleet::class::Class;
 use fleet::node::Node;
 use fleet::{Fleet, Setup, eventually, restore, user_of};
 use futures_util::future::join_all;
+use tokenhive::simulator::{FaultAction, FaultRule};
 use tokio::sync::Semaphore;
 
 /// In order: the intent is written, the store gave leave, 50 ms and 150 ms after the request was handed to
 /// the network, the answer is read, the journal has it, the journal is synced, the store has it, readers see
-/// it. The provider commits 100 ms after the request, so that `t2` lies before and `t3` behind it.
+/// it.
 const POINTS: [&str; 9] = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"];
+
+/// The provider commits 100 ms after the request, so that `t2` lies before and `t3` behind it, and answers
+/// long after both.
 const LATENCY: Duration = Duration::from_millis(200);
+const ANSWERS_LATER: FaultAction = FaultAction::DelayAfterCommit { ms: 800 };
 
 /// Cases under way at the same time; most of what they do is wait.
 const AT_ONCE: usize = 12;
@@ -98,11 +103,30 @@ impl Case {
         Duration::from_secs(if self.class.may_lose() { 8 } else { 3600 })
     }
 
+    fn name(self) -> String {
+        format!("{}-{}-{:?}", self.class.letter(), self.point, self.after)
+    }
+
     async fn run(self, fleet: &Fleet) -> Fate {
-        let name = format!("{}-{}-{:?}", self.class.letter(), self.point, self.after);
+        let (mut node, session) = self.begin(fleet).await;
+        // The answer may still come where the store is told before the journal is.
+        let _ = node.refresh(&session).await;
+        node.until_killed().await;
+        match self.after {
+            After::Restart => node.restart().await,
+            After::TakeOver => node = Node::start(fleet.recipe_in(&self.name(), "b")).await,
+        }
+        let fate = self.until_settled(fleet, &node, &session).await;
+        node.shut_down().await;
+        fate
+    }
+
+    /// A node that will be killed at its first exchange, and a session it has.
+    async fn begin(self, fleet: &Fleet) -> (Node, String) {
+        let name = self.name();
         let fault = format!("{}:kill", self.point);
         let recipe = fleet.recipe_in(&name, "a");
-        let mut node = Node::start_with(recipe, &[("TOKENHIVE_FAULT", &fault)]).await;
+        let node = Node::start_with(recipe, &[("TOKENHIVE_FAULT", &fault)]).await;
         let minted = fleet.provider(self.class).simulator.mint(1, self.life()).remove(0);
         let number = minted.user.trim_start_matches("user-");
         let session = format!("{}-{number}", self.class.letter());
@@ -110,16 +134,7 @@ impl Case {
         let request = restore(&session, self.class, &minted, self.life());
         let restored = async || node.ask(request.clone()).await.ok();
         eventually(&format!("{name} is restored"), restored).await;
-        // The answer may still come where the store is told before the journal is.
-        let _ = node.refresh(&session).await;
-        node.until_killed().await;
-        match self.after {
-            After::Restart => node.restart().await,
-            After::TakeOver => node = Node::start(fleet.recipe_in(&name, "b")).await,
-        }
-        let fate = self.until_settled(fleet, &node, &session).await;
-        node.shut_down().await;
-        fate
+        (node, session)
     }
 
     /// Refreshes the session until it has a second generation, or has ended.
@@ -157,6 +172,9 @@ async fn after_a_kill_at_any_point_the_state_is_what_the_failure_table_says() {
         ..Setup::of(Class::R).impatient().tell("store-deadline-ms", 3000)
     };
     let fleet = Fleet::without_nodes(setup).await;
+    for provider in &fleet.providers {
+        provider.simulator.set_faults(FaultRule::always(ANSWERS_LATER).into());
+    }
     let permits = Semaphore::new(AT_ONCE);
     let running = all().into_iter().map(async |case| {
         let _permit = permits.acquire().await.expect("it is never closed");
@@ -171,6 +189,41 @@ async fn after_a_kill_at_any_point_the_state_is_what_the_failure_table_says() {
         let totals = provider.simulator.totals();
         let allowed = provider.class.may_lose();
         assert!(allowed || totals.reuse_detected == 0, "{:?}: {totals:?}", provider.class);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_only_the_journal_has_is_brought_home_by_the_next_start() {
+    let setup = Setup {
+        classes: Class::ALL.to_vec(),
+        lifetime: Duration::from_secs(3600),
+        ..Setup::of(Class::R).impatient().tell("store-deadline-ms", 1000)
+    };
+    let fleet = Fleet::without_nodes(setup).await;
+    let cases = Class::ALL
+        .into_iter()
+        .flat_map(|class| ["t5", "t6"].map(|point| Case { class, point, after: After::Restart }));
+    let cases: Vec<_> = cases.collect();
+    let mut begun = join_all(cases.iter().map(|case| case.begin(&fleet))).await;
+    for (case, (node, session)) in cases.iter().zip(&begun) {
+        let late = FaultAction::DelayAfterCommit { ms: 1000 };
+        fleet.spoil_next(case.class, &[session.clone()], late);
+        fleet.begin_exchange(case.class, session, node).await;
+    }
+
+    // The answers come, and nobody but the journals can be told.
+    fleet.redis.pause().await;
+    join_all(begun.iter_mut().map(|(node, _)| node.until_killed())).await;
+    fleet.redis.resume().await;
+    join_all(begun.iter_mut().map(|(node, _)| node.restart())).await;
+
+    for (case, (node, session)) in cases.iter().zip(&begun) {
+        let home = async || {
+            let known = node.describe(session).await.ok()?;
+            (known["generation"] == 2).then_some(())
+        };
+        eventually(&format!("the answer for {} is home", case.name()), home).await;
+        assert_eq!(fleet.presented(case.class, session).len(), 1, "{}", case.name());
     }
 }
 

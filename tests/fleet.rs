@@ -176,9 +176,7 @@ async fn a_logout_on_one_node_stops_the_others_within_a_second_and_ends_the_toke
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_halted_holders_late_answer_never_replaces_a_newer_generation() {
-    for class in [Class::M, Class::G, Class::S] {
-        late_answer(class).await;
-    }
+    join_all([Class::M, Class::G, Class::S].map(late_answer)).await;
 }
 
 /// Node a is halted between the provider's commit and its answer for longer than the patience, and node b
@@ -192,7 +190,7 @@ async fn late_answer(class: Class) {
 
     let first = a.refresh(&session);
     let taken_over = async {
-        until_presented(&fleet, class, &session, 1).await;
+        fleet.until_presented(class, &session, 1).await;
         a.halt();
         take_over(b, &session).await;
         tokio::time::sleep(IMPATIENT.dead_after / 3).await;
@@ -231,7 +229,7 @@ async fn late_answer(class: Class) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
-    for class in Class::ALL {
+    let each = async |class: Class| {
         let mut fleet = Fleet::without_nodes(Setup::of(class).impatient()).await;
         let held_up = [("TOKENHIVE_FAULT", "t1:stop")];
         fleet.nodes.push(Node::start_with(fleet.recipe("a"), &held_up).await);
@@ -256,7 +254,8 @@ async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
         let senders = fleet.presented(class, &session);
         let senders: Vec<_> = senders.iter().map(|event| event.from.as_deref()).collect();
         assert_eq!(senders, [Some("b")], "{class:?}");
-    }
+    };
+    join_all(Class::ALL.map(each)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,21 +327,10 @@ async fn begin_some(fleet: &Fleet, count: usize, answers: Duration) -> Vec<(Clas
         fleet.spoil_next(class, &sessions, FaultAction::DelayAfterCommit { ms });
         begun.extend(sessions.into_iter().map(|session| (class, session)));
     }
-    let asked = begun.iter().map(|(_, session)| {
-        let request = json!({"op": "token", "session": session, "force": true, "deadline_ms": 100});
-        fleet.nodes[0].ask(request)
-    });
-    // The callers give up; the exchanges go on.
-    join_all(asked).await;
-    for (class, session) in &begun {
-        until_presented(fleet, *class, session, 1).await;
-    }
+    let beginning =
+        begun.iter().map(|(class, session)| fleet.begin_exchange(*class, session, &fleet.nodes[0]));
+    join_all(beginning).await;
     begun
-}
-
-async fn until_presented(fleet: &Fleet, class: Class, session: &str, times: usize) {
-    let presented = async || (fleet.presented(class, session).len() >= times).then_some(());
-    eventually(&format!("the provider has seen {session}"), presented).await;
 }
 
 /// Asks for a newer token until the node has tried: it succeeds, or the provider refuses what was spent.

@@ -233,6 +233,21 @@ impl Fleet {
         self.truth(class).events.into_iter().filter(is_its).collect()
     }
 
+    /// Until the provider has seen refresh tokens of the session so often.
+    pub async fn until_presented(&self, class: Class, session: &str, times: usize) {
+        let presented = async || (self.presented(class, session).len() >= times).then_some(());
+        eventually(&format!("the provider has seen {session}"), presented).await;
+    }
+
+    /// Has the node begin to refresh the session, and returns when the provider has seen it.
+    pub async fn begin_exchange(&self, class: Class, session: &str, node: &Node) {
+        let seen = async || {
+            node.begin_to_refresh(session).await;
+            (!self.presented(class, session).is_empty()).then_some(())
+        };
+        eventually(&format!("the provider has seen {session}"), seen).await;
+    }
+
     /// Stops all nodes in good order.
     pub async fn shut_down(&mut self) {
         join_all(self.nodes.iter_mut().map(Node::shut_down)).await;
