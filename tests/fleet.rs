@@ -22,6 +22,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokenhive::simulator::{FaultAction, Outcome, RevocationReason};
 
+/// Says what a cell of the campaign tries.
+const CELL: &str = "TOKENHIVE_CELL";
+
 /// How long after its leave a request may be sent.
 const SEND_WITHIN: Duration = Duration::from_secs(2);
 
@@ -54,6 +57,13 @@ async fn without_faults_every_refresh_token_is_presented_once_and_no_reader_meet
     fleet.shut_down().await;
     let totals = fleet.simulator().totals();
     println!("{} generations, {} calls; {met}", totals.redeemed_generations, totals.presentations);
+    println!(
+        "ROW | R | none | {sessions} | {} | {} | {:.3} | 0 | {} | 0 | 0 |",
+        totals.redeemed_generations / sessions as u64,
+        totals.presentations,
+        totals.calls_per_refresh,
+        totals.reuse_detected
+    );
     assert_eq!(totals.presentations, totals.redeemed_generations);
     let once = totals.presentations_per_generation.iter().collect::<Vec<_>>();
     assert_eq!(once, [(&1, &totals.redeemed_generations)]);
@@ -78,6 +88,19 @@ async fn whatever_fails_no_session_is_lost_that_the_promise_does_not_name() {
     let rows = cell.run().await;
 
     rows.iter().for_each(|row| println!("{row}"));
+    rows.iter().for_each(fleet::cell::Row::assert_promises);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "one cell of the campaign, which tests/campaign.sh runs"]
+async fn campaign_cell() {
+    let words = std::env::var(CELL).unwrap_or_else(|_| panic!("{CELL} says what to try"));
+    let cell = Cell::parse(&words, seed(&words));
+
+    let rows = cell.run().await;
+
+    let faults = words.split_whitespace().find_map(|word| word.strip_prefix("faults=")).unwrap();
+    rows.iter().for_each(|row| println!("{row}\nROW {}", row.markdown(faults)));
     rows.iter().for_each(fleet::cell::Row::assert_promises);
 }
 
