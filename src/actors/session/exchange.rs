@@ -18,7 +18,7 @@ use crate::actors::supervisor::Supervisor;
 use crate::fault;
 use crate::journal::{Intent, Unreadable};
 use crate::ledger::{AttemptId, Begin, BeginReply, ErrorNote, Fail, FailKind, Urgency};
-use crate::model::{BootTime, SessionKey, Timestamp, TokenError, Unavailable};
+use crate::model::{BootTime, ReuseClass, SessionKey, Timestamp, TokenError, Unavailable};
 use crate::oauth::{self, Granted, RequestError};
 use crate::store::{At, Begun, Outage, Redeem, SealedStoreError, StoreError};
 use crate::timing;
@@ -145,8 +145,14 @@ impl<'a> Exchange<'a> {
                 },
                 _ => Urgency::Wanted,
             },
-            confirmed: class.wants_confirmation(),
+            confirmed: class.wants_confirmation() && !self.waives_confirmation(class, remaining),
         }
+    }
+
+    /// Where a repetition is forgiven, a token that is about to end is worth more than the replicas' word.
+    fn waives_confirmation(&self, class: ReuseClass, remaining: Duration) -> bool {
+        let is_late = self.known.lifetime.is_some_and(|lifetime| remaining < lifetime / 10);
+        matches!(class, ReuseClass::Grace(_)) && is_late
     }
 
     /// The store gave no answer, and may have given leave.

@@ -215,7 +215,7 @@ impl Errand {
         shared.note_done(self.commit.attempt);
         match reply {
             CommitReply::Gone | CommitReply::Absent => {
-                shared.registry.retract(&self.key, u64::MAX);
+                shared.registry.retract(&self.key, 0);
                 supervisor.replaced(&self.key, None);
                 if let Some(token) = self.refresh_token(shared) {
                     revocation::spawn(supervisor, &self.provider, token);
