@@ -22,6 +22,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokenhive::simulator::{FaultAction, Outcome, RevocationReason};
 
+/// Says what a cell of the campaign tries.
+const CELL: &str = "TOKENHIVE_CELL";
+
+/// How long after its leave a request may be sent.
+const SEND_WITHIN: Duration = Duration::from_secs(2);
+
 /// How long a logout on one node may be unknown to the others.
 const LOGOUT_KNOWN: Duration = Duration::from_secs(1);
 
@@ -51,6 +57,13 @@ async fn without_faults_every_refresh_token_is_presented_once_and_no_reader_meet
     fleet.shut_down().await;
     let totals = fleet.simulator().totals();
     println!("{} generations, {} calls; {met}", totals.redeemed_generations, totals.presentations);
+    println!(
+        "ROW | R | none | {sessions} | {} | {} | {:.3} | 0 | {} | 0 | 0 |",
+        totals.redeemed_generations / sessions as u64,
+        totals.presentations,
+        totals.calls_per_refresh,
+        totals.reuse_detected
+    );
     assert_eq!(totals.presentations, totals.redeemed_generations);
     let once = totals.presentations_per_generation.iter().collect::<Vec<_>>();
     assert_eq!(once, [(&1, &totals.redeemed_generations)]);
@@ -75,6 +88,19 @@ async fn whatever_fails_no_session_is_lost_that_the_promise_does_not_name() {
     let rows = cell.run().await;
 
     rows.iter().for_each(|row| println!("{row}"));
+    rows.iter().for_each(fleet::cell::Row::assert_promises);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "one cell of the campaign, which tests/campaign.sh runs"]
+async fn campaign_cell() {
+    let words = std::env::var(CELL).unwrap_or_else(|_| panic!("{CELL} says what to try"));
+    let cell = Cell::parse(&words, seed(&words));
+
+    let rows = cell.run().await;
+
+    let faults = words.split_whitespace().find_map(|word| word.strip_prefix("faults=")).unwrap();
+    rows.iter().for_each(|row| println!("{row}\nROW {}", row.markdown(faults)));
     rows.iter().for_each(fleet::cell::Row::assert_promises);
 }
 
@@ -173,9 +199,7 @@ async fn a_logout_on_one_node_stops_the_others_within_a_second_and_ends_the_toke
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_halted_holders_late_answer_never_replaces_a_newer_generation() {
-    for class in [Class::M, Class::G, Class::S] {
-        late_answer(class).await;
-    }
+    join_all([Class::M, Class::G, Class::S].map(late_answer)).await;
 }
 
 /// Node a is halted between the provider's commit and its answer for longer than the patience, and node b
@@ -189,7 +213,7 @@ async fn late_answer(class: Class) {
 
     let first = a.refresh(&session);
     let taken_over = async {
-        until_presented(&fleet, class, &session, 1).await;
+        fleet.until_presented(class, &session, 1).await;
         a.halt();
         take_over(b, &session).await;
         tokio::time::sleep(IMPATIENT.dead_after / 3).await;
@@ -228,7 +252,7 @@ async fn late_answer(class: Class) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
-    for class in Class::ALL {
+    let each = async |class: Class| {
         let mut fleet = Fleet::without_nodes(Setup::of(class).impatient()).await;
         let held_up = [("TOKENHIVE_FAULT", "t1:stop")];
         fleet.nodes.push(Node::start_with(fleet.recipe("a"), &held_up).await);
@@ -237,9 +261,12 @@ async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
         let session = fleet.restore_one(class, 1, Duration::from_secs(8)).await;
         let (a, b) = (&fleet.nodes[0], &fleet.nodes[1]);
 
+        let asked = tokio::time::Instant::now();
         let first = a.refresh(&session);
         let second = async {
             let newer = take_over(b, &session).await;
+            // By then it is too late to send, whatever the class.
+            tokio::time::sleep_until(asked + SEND_WITHIN + Duration::from_millis(100)).await;
             a.resume();
             newer
         };
@@ -250,7 +277,8 @@ async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
         let senders = fleet.presented(class, &session);
         let senders: Vec<_> = senders.iter().map(|event| event.from.as_deref()).collect();
         assert_eq!(senders, [Some("b")], "{class:?}");
-    }
+    };
+    join_all(Class::ALL.map(each)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,21 +350,10 @@ async fn begin_some(fleet: &Fleet, count: usize, answers: Duration) -> Vec<(Clas
         fleet.spoil_next(class, &sessions, FaultAction::DelayAfterCommit { ms });
         begun.extend(sessions.into_iter().map(|session| (class, session)));
     }
-    let asked = begun.iter().map(|(_, session)| {
-        let request = json!({"op": "token", "session": session, "force": true, "deadline_ms": 100});
-        fleet.nodes[0].ask(request)
-    });
-    // The callers give up; the exchanges go on.
-    join_all(asked).await;
-    for (class, session) in &begun {
-        until_presented(fleet, *class, session, 1).await;
-    }
+    let beginning =
+        begun.iter().map(|(class, session)| fleet.begin_exchange(*class, session, &fleet.nodes[0]));
+    join_all(beginning).await;
     begun
-}
-
-async fn until_presented(fleet: &Fleet, class: Class, session: &str, times: usize) {
-    let presented = async || (fleet.presented(class, session).len() >= times).then_some(());
-    eventually(&format!("the provider has seen {session}"), presented).await;
 }
 
 /// Asks for a newer token until the node has tried: it succeeds, or the provider refuses what was spent.

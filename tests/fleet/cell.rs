@@ -48,6 +48,32 @@ pub struct Row {
 }
 
 impl Cell {
+    /// Read from words such as `classes=R,S faults=kill,halt sessions=100 callers=20 seconds=60`; `all` stands
+    /// for every class or fault, `none` for no fault.
+    pub fn parse(words: &str, seed: u64) -> Self {
+        let value = |name: &str| {
+            let found = words.split_whitespace().find_map(|word| word.strip_prefix(name));
+            found.unwrap_or_else(|| panic!("{name} is missing in {words:?}"))
+        };
+        let number = |name: &str| value(name).parse().expect("a number");
+        Self {
+            classes: match value("classes=") {
+                "all" => Class::ALL.to_vec(),
+                some => some.split(',').map(Class::from_letter).collect(),
+            },
+            faults: match value("faults=") {
+                "all" => Fault::ALL.to_vec(),
+                "none" => Vec::new(),
+                some => some.split(',').map(Fault::from_name).collect(),
+            },
+            nodes: 4,
+            sessions: number("sessions="),
+            callers: number("callers="),
+            lasts: Duration::from_secs(value("seconds=").parse().expect("a number")),
+            seed,
+        }
+    }
+
     fn setup(&self) -> Setup {
         Setup {
             classes: self.classes.clone(),
@@ -154,6 +180,25 @@ impl Row {
         }
         let cycles = self.totals.redeemed_generations / self.sessions as u64;
         assert!(cycles >= 3, "only {cycles} cycles mean nothing: {self}");
+    }
+}
+
+impl Row {
+    /// A line of the table in `docs/PROTOCOL.md`.
+    pub fn markdown(&self, faults: &str) -> String {
+        let totals = &self.totals;
+        let sessions = self.sessions as u64;
+        format!(
+            "| {} | {faults} | {sessions} | {} | {} | {:.3} | {} | {} | {} | {} |",
+            self.class.letter(),
+            totals.redeemed_generations / sessions,
+            totals.presentations,
+            totals.calls_per_refresh,
+            totals.answers_lost,
+            totals.reuse_detected,
+            self.lost,
+            self.verdict.explained.len(),
+        )
     }
 }
 

@@ -11,7 +11,6 @@ pub mod node;
 pub mod redis;
 pub mod verdict;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -88,8 +87,11 @@ pub struct Impatient {
     pub provider_timeout: Duration,
 }
 
-pub const IMPATIENT: Impatient =
-    Impatient { dead_after: Duration::from_secs(3), provider_timeout: Duration::from_millis(1500) };
+/// Half of `dead_after`, the least patience of any class, is more than the 2 s after which nothing is sent.
+pub const IMPATIENT: Impatient = Impatient {
+    dead_after: Duration::from_millis(4500),
+    provider_timeout: Duration::from_millis(1500),
+};
 
 /// A provider of one class and its sessions.
 pub struct Provider {
@@ -135,26 +137,28 @@ impl Fleet {
 
     /// How the node of that name is started.
     pub fn recipe(&self, name: &str) -> Recipe {
-        let mut arguments: Vec<String> =
-            ["--name", name, "--redis", self.redis.url(), "--prefix", "fleet:"]
-                .map(Into::into)
-                .into();
-        for provider in &self.providers {
-            let (id, class) = (provider.class.id(), provider.class.told());
-            let url = provider.simulator.base_url();
-            arguments.extend(["--provider".into(), format!("{id}={class}@{url}")]);
-        }
-        let journal = match self.setup.journal {
-            true => self.folder.path().join(format!("journal-{name}")).display().to_string(),
-            false => "off".to_owned(),
-        };
-        arguments.extend(["--journal".into(), journal]);
-        arguments.extend(self.setup.told.iter().cloned());
-        Recipe { name: name.to_owned(), arguments, log: self.log_of(name) }
+        self.recipe_in("fleet", name)
     }
 
-    fn log_of(&self, name: &str) -> PathBuf {
-        self.folder.path().join(format!("{name}.log"))
+    /// As [`Fleet::recipe`], for one of several fleets on the same Redis that know nothing of each other.
+    pub fn recipe_in(&self, fleet: &str, name: &str) -> Recipe {
+        let path = |file: String| self.folder.path().join(file);
+        let journal = match self.setup.journal {
+            true => path(format!("{fleet}-{name}.journal")).display().to_string(),
+            false => "off".to_owned(),
+        };
+        let mut arguments: Vec<String> = Vec::new();
+        let mut tell =
+            |option: &str, value: String| arguments.extend([format!("--{option}"), value]);
+        tell("name", name.to_owned());
+        tell("redis", self.redis.url().to_owned());
+        tell("prefix", format!("{fleet}:"));
+        tell("journal", journal);
+        for Provider { class, simulator, .. } in &self.providers {
+            tell("provider", format!("{}={}@{}", class.id(), class.told(), simulator.base_url()));
+        }
+        arguments.extend(self.setup.told.iter().cloned());
+        Recipe { name: name.to_owned(), arguments, log: path(format!("{fleet}-{name}.log")) }
     }
 
     pub fn provider(&self, class: Class) -> &Provider {
@@ -227,6 +231,21 @@ impl Fleet {
             event.kind == EventKind::RefreshPresented && event.user.as_deref() == Some(&user)
         };
         self.truth(class).events.into_iter().filter(is_its).collect()
+    }
+
+    /// Until the provider has seen refresh tokens of the session so often.
+    pub async fn until_presented(&self, class: Class, session: &str, times: usize) {
+        let presented = async || (self.presented(class, session).len() >= times).then_some(());
+        eventually(&format!("the provider has seen {session}"), presented).await;
+    }
+
+    /// Has the node begin to refresh the session, and returns when the provider has seen it.
+    pub async fn begin_exchange(&self, class: Class, session: &str, node: &Node) {
+        let seen = async || {
+            node.begin_to_refresh(session).await;
+            (!self.presented(class, session).is_empty()).then_some(())
+        };
+        eventually(&format!("the provider has seen {session}"), seen).await;
     }
 
     /// Stops all nodes in good order.

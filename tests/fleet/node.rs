@@ -93,6 +93,12 @@ impl Node {
         self.ask(json!({"op": "token", "session": session, "force": true})).await
     }
 
+    /// Asks for a newer token and gives up waiting at once; an exchange that it began goes on.
+    pub async fn begin_to_refresh(&self, session: &str) {
+        let request = json!({"op": "token", "session": session, "force": true, "deadline_ms": 50});
+        let _ = self.ask(request).await;
+    }
+
     /// How the session stands in the store; null if there is none.
     pub async fn describe(&self, session: &str) -> Result<Value, Refusal> {
         self.ask(json!({"op": "describe", "session": session})).await
