@@ -207,7 +207,7 @@ async fn an_answer_that_only_the_journal_has_is_brought_home_by_the_next_start()
     let mut begun = join_all(cases.iter().map(|case| case.begin(&fleet))).await;
     for (case, (node, session)) in cases.iter().zip(&begun) {
         let late = FaultAction::DelayAfterCommit { ms: 1000 };
-        fleet.spoil_next(case.class, &[session.clone()], late);
+        fleet.spoil_next(case.class, std::slice::from_ref(session), late);
         fleet.begin_exchange(case.class, session, node).await;
     }
 

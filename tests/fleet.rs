@@ -208,7 +208,7 @@ async fn late_answer(class: Class) {
     let mut fleet = Fleet::start(Setup::of(class).impatient()).await;
     let session = fleet.restore_one(class, 0, Duration::from_secs(3600)).await;
     let late = FaultAction::DelayAfterCommit { ms: 700 };
-    fleet.spoil_next(class, &[session.clone()], late);
+    fleet.spoil_next(class, std::slice::from_ref(&session), late);
     let (a, b) = (&fleet.nodes[0], &fleet.nodes[1]);
 
     let first = a.refresh(&session);

@@ -38,7 +38,7 @@ async fn an_exchange_in_flight_that_redis_forgot_is_not_begun_again() {
         let mut fleet = fleet_of(class).await;
         let session = fleet.restore_one(class, 0, HOUR).await;
         let slow = FaultAction::DelayAfterCommit { ms: 4000 };
-        fleet.spoil_next(class, &[session.clone()], slow);
+        fleet.spoil_next(class, std::slice::from_ref(&session), slow);
         forget_from_here(&fleet).await;
         fleet.begin_exchange(class, &session, &fleet.nodes[0]).await;
 

@@ -98,6 +98,7 @@ impl Cell {
     }
 
     /// Runs it and judges every class.
+    #[expect(clippy::print_stdout, reason = "what a run did is told to who reads its output")]
     pub async fn run(&self) -> Vec<Row> {
         let mut fleet = Fleet::start(self.setup()).await;
         fleet.fill(self.sessions).await;

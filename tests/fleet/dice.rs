@@ -4,6 +4,7 @@
 pub const SEED: &str = "TOKENHIVE_SEED";
 
 /// The seed the environment names, or a new one. It is printed, so that a failure can be repeated.
+#[expect(clippy::print_stdout, reason = "what a run did is told to who reads its output")]
 pub fn seed(what: &str) -> u64 {
     let seed = match std::env::var(SEED) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{SEED} is not a number: {text:?}")),

@@ -273,6 +273,7 @@ impl Fleet {
 
 impl Drop for Fleet {
     /// Tells what the nodes said, where a test fails.
+    #[expect(clippy::print_stdout, reason = "what a run did is told to who reads its output")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             for node in &self.nodes {
