@@ -5,46 +5,48 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use crate::actors::keeper::{errand, tell_store};
+use crate::actors::keeper::tell_store;
 use crate::actors::session::{LoadOutcome, load, resolve};
 use crate::actors::supervisor::Supervisor;
 use crate::actors::task_kind::TaskKind;
-use crate::journal::{Answer, Intent, Recorded, Recovered};
+use crate::journal::{Intent, Recorded, Recovered};
 use crate::model::BootTime;
 
 /// Sessions resolved at the same time.
 const AT_ONCE: usize = 64;
 /// How long the start waits for a store that does not answer; the rest goes on behind it.
-const START_WITHIN: Duration = Duration::from_secs(5);
+const START_WITHIN: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tells the store of answers that never reached it, before anything else happens to their sessions; then
-/// resolves exchanges of unknown outcome.
+/// Tells the store of every answer it may not have, before anything else happens to their sessions: those
+/// that never reached it, and those it may have lost while this node was down. Then resolves exchanges of
+/// unknown outcome.
 pub(crate) async fn replay(supervisor: &Supervisor, recovered: Recovered, read_at: BootTime) {
-    let undone: Vec<Recorded<Answer>> =
-        recovered.answers.into_iter().filter(|answer| !answer.done).collect();
-    let intents = recovered.intents;
-    if !undone.is_empty() || !intents.is_empty() {
-        let (answers, open) = (undone.len(), intents.len());
+    let undone = recovered.answers.iter().filter(|answer| !answer.done).count();
+    let (answers, intents) = (recovered.answers, recovered.intents);
+    if undone + intents.len() > 0 {
+        let open = intents.len();
         tracing::warn!(
-            answers,
+            undone,
             open,
-            "the last run of this node left {answers} answers and {open} exchanges of unknown outcome"
+            "the last run of this node left {undone} answers and {open} exchanges of unknown outcome"
         );
     }
-    let told = tell_store(supervisor, undone.clone(), read_at);
-    if !tokio::time::timeout(START_WITHIN, told).await.unwrap_or(false) {
-        // Telling twice is safe.
-        for answer in undone {
-            errand(answer, read_at).spawn(supervisor);
-        }
-    }
+    let told = tell_store(supervisor, answers.clone(), read_at);
+    let mut told = tokio::time::timeout(START_WITHIN, told).await.unwrap_or(false);
     let background = supervisor.clone();
     supervisor.shared().spawn(TaskKind::Errand, async move {
-        let closing = background.shared().closing.clone();
+        let rest = async {
+            while !told {
+                tokio::time::sleep(PAUSE).await;
+                // Telling twice is safe.
+                told = tell_store(&background, answers.clone(), read_at).await;
+            }
+            resolve_all(&background, intents).await;
+        };
         tokio::select! {
-            () = closing.cancelled() => {}
-            () = resolve_all(&background, intents) => {}
+            () = background.shared().closing.cancelled() => {}
+            () = rest => {}
         }
     });
 }

@@ -80,7 +80,7 @@ pub struct Recovered {
     pub intents: Vec<Recorded<Intent>>,
     /// Deletions within the retention, the latest of each session. `done` means nothing here.
     pub deletions: Vec<Recorded<(SessionKey, Tombstone)>>,
-    /// Answers nobody could read.
+    /// Answers nobody could read. While they are not done, their intents come back as well.
     pub unreadable: Vec<Recorded<Unreadable>>,
     /// Bytes at the very end that were being written when the process or the machine died.
     pub torn_bytes: u64,

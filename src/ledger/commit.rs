@@ -144,7 +144,8 @@ fn same_generation(record: &mut Record, now: Timestamp, request: &Commit) -> Pla
         install_target(record, now, request);
         return Placed { reply: CommitReply::Healed(installed(record)), installs: true };
     }
-    if request.tokens.refresh.is_some() {
+    // The token in use is no spare: the store may have lost who committed it, and hear of it again.
+    if request.tokens.refresh.is_some() && request.tokens.refresh != record.refresh {
         record.spare.clone_from(&request.tokens.refresh);
     }
     Placed { reply: CommitReply::Late { generation: record.generation }, installs: false }

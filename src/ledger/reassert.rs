@@ -22,6 +22,8 @@ pub struct Reassert {
     pub base: u64,
     /// The sequence number it was granted.
     pub sequence: u64,
+    /// Which try for its generation it is: earlier ones may be on their way to the provider still.
+    pub tries: u32,
     /// How long nobody may take it over.
     pub patience: Duration,
     /// The tokens of generation `base`, for a store that has lost them as well.
@@ -71,7 +73,7 @@ pub fn reassert(entry: &mut Entry, now: Timestamp, request: &Reassert) -> Reasse
     let until = now + request.patience;
     record.last_sequence = record.last_sequence.max(request.sequence);
     if record.generation == request.base {
-        record.tries = record.tries.max(1);
+        record.tries = record.tries.max(request.tries);
     }
     record.slot = Some(Slot {
         attempt: request.attempt,

@@ -39,7 +39,7 @@ impl ReuseClass {
     /// Whether the store's copies must know of an exchange before its request is sent: where a second
     /// presentation can end the session, a failover must not forget that the first is under way.
     pub fn wants_confirmation(self) -> bool {
-        matches!(self, Self::Grace(_) | Self::SingleUse | Self::Revoking)
+        !matches!(self, Self::NonRotating | Self::Multiple)
     }
 
     /// Whether an exchange may only begin where its answer will surely be written down: nothing brings a

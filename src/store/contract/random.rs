@@ -223,6 +223,7 @@ impl Game {
             node: NodeId { name: "other node".into(), incarnation: u64::MAX },
             base: random.pick(&[generation, generation.saturating_sub(1), generation + 2]),
             sequence: (last + 1).saturating_sub(random.below(3).into()),
+            tries: random.pick(&[1, 2]),
             patience: random.pick(&[MINUTE, Duration::ZERO]),
             tokens: self.tokens(random),
             origin: random.pick(&[origin(generation), origin(9)]),

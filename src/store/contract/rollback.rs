@@ -36,6 +36,7 @@ fn reassertion(attempt: u128, base: u64, sequence: u64) -> Reassert {
         node: NodeId { name: "node".into(), incarnation: 1 },
         base,
         sequence,
+        tries: 2,
         patience: MINUTE,
         tokens: tokens("base"),
         origin: origin(7),
@@ -83,6 +84,7 @@ async fn an_exchange_in_flight_gets_its_slot_back(store: Arc<dyn SessionStore>) 
 
         let record = session.record().await;
         assert_eq!((record.generation, record.version, record.last_sequence), (4, 8, 9));
+        assert_eq!(record.tries, 2, "an earlier one may be on its way still");
         let reply = session.begin(begin_request(6, 4)).await;
         assert!(matches!(reply, BeginReply::Busy { attempt: AttemptId(5), .. }), "{reply:?}");
         assert_eq!(session.load().await.reply.due, record.slot.map(|slot| slot.until));

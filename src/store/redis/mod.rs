@@ -412,6 +412,7 @@ impl SessionStore for RedisStore {
                     .arg(&request.node.incarnation.to_be_bytes())
                     .arg(request.base)
                     .arg(request.sequence)
+                    .arg(request.tries)
                     .arg(millis(request.patience));
                 push_origin(call, Some(&request.origin));
                 push_tokens(call, &request.tokens);

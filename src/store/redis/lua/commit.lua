@@ -40,7 +40,7 @@ elseif r.status ~= 0 then
   install()
   reply, installs = { 'HEALED', now, r.gen, r.ver }, true
 else
-  if t.refresh then r.spare = t.refresh end
+  if t.refresh and t.refresh ~= r.refresh then r.spare = t.refresh end
   reply, installs = { 'LATE', now, r.gen }, false
 end
 if holds then r.slot = nil end

@@ -1,22 +1,22 @@
 -- ledger::reassert
--- ARGV 1 session 2 attempt 3 node 4 run 5 base 6 sequence 7 patience 8 origin's provider 9 origin's grant
---      10 origin's version 11… tokens
+-- ARGV 1 session 2 attempt 3 node 4 run 5 base 6 sequence 7 tries 8 patience 9 origin's provider
+--      10 origin's grant 11 origin's version 12… tokens
 local now = clock()
 local r, stone = load()
 local base, seq = number(5), number(6)
 local changed = false
 
 local function base_record(ver)
-  r = made_again(now, ARGV[8], number(9), ver + 1, tokens(11))
+  r = made_again(now, ARGV[9], number(10), ver + 1, tokens(12))
   r.gen, r.cseq, r.lseq = base, math.max(0, seq - 1), math.max(0, seq - 1)
   changed = true
 end
 
 if not r then
   if missing(stone, now) == 'GONE' then return { 'GONE', now } end
-  base_record(number(10))
+  base_record(number(11))
 elseif r.gen < base then
-  base_record(math.max(r.ver, number(10)))
+  base_record(math.max(r.ver, number(11)))
 end
 local reply
 if r.slot and r.slot.aid == ARGV[2] then
@@ -26,8 +26,8 @@ elseif (r.slot and r.lseq >= seq) or r.gen > base + 1 or (r.gen == base + 1 and 
   reply = { 'PASSED', now }
 else
   r.lseq = math.max(r.lseq, seq)
-  if r.gen == base then r.tries = math.max(r.tries, 1) end
-  r.slot = { aid = ARGV[2], node = ARGV[3], run = ARGV[4], base = base, started = now, till = now + number(7) }
+  if r.gen == base then r.tries = math.max(r.tries, number(7)) end
+  r.slot = { aid = ARGV[2], node = ARGV[3], run = ARGV[4], base = base, started = now, till = now + number(8) }
   reply, changed = { 'HELD', now }, true
   schedule(ARGV[1], r.slot.till)
   announce('c', ARGV[1], r.ver, r.slot.till)
