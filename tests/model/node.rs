@@ -185,6 +185,7 @@ impl State {
             node,
             base: grant.base,
             sequence: grant.sequence,
+            tries: grant.tries,
             presents: grant.refresh,
             answer: None,
             journal: Journal::Nothing,

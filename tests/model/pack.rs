@@ -8,7 +8,7 @@ use crate::state::{ATTEMPTS, Attempt, AttemptNo, Journal, NODES, Node, Phase, St
 
 /// A state's bits. Nodes that are exchanged for one another give the same bits, for nothing but an
 /// exchange says which node is meant: the nodes are alike.
-pub(crate) type Packed = [u64; 5];
+pub(crate) type Packed = [u64; 6];
 
 /// Every number of a run fits three bits; the highest stands for none.
 const NONE: u32 = 7;
@@ -29,11 +29,12 @@ pub(crate) fn state(state: &State) -> Packed {
     let [left, right] = pack_faults(&state.faults);
     let provider = u64::from(pack_provider(&state.provider));
     [
-        a | b << 17 | c << 34 | left << 51,
-        d | e << 17 | f << 34 | right << 51,
+        a | b << 20 | c << 40,
+        d | e << 20 | f << 40,
         u64::from(record(state.store.as_ref())) | u64::from(record(state.copy.as_ref())) << 32,
         first | second << 32,
         third | u64::from(state.begun) << 32 | provider << 35,
+        left | right << 32,
     ]
 }
 
@@ -63,8 +64,9 @@ pub(crate) fn ask(ask: Ask) -> u32 {
         Ask::Commit { attempt, base, sequence, token } => {
             1 | bits(attempt.0) << 2 | bits(base) << 5 | bits(sequence) << 8 | bits(token.0) << 11
         }
-        Ask::Reassert { attempt, base, sequence, token } => {
-            3 | bits(attempt.0) << 2 | bits(base) << 5 | bits(sequence) << 8 | bits(token.0) << 11
+        Ask::Reassert { attempt, base, sequence, tries, token } => {
+            let earlier = bits(sequence) << 8 | bits(tries) << 14;
+            3 | bits(attempt.0) << 2 | bits(base) << 5 | earlier | bits(token.0) << 11
         }
         Ask::Fail { attempt, base, rejected } => {
             2 | bits(attempt.0) << 2 | bits(base) << 5 | u32::from(rejected) << 8
@@ -92,6 +94,7 @@ fn pack_attempt(attempt: &Attempt) -> u32 {
         | bits(attempt.presents.0) << 9
         | token(attempt.answer) << 12
         | journal << 15
+        | bits(attempt.tries) << 17
 }
 
 /// 11 bits; the caller adds which exchanges are the node's.

@@ -64,8 +64,13 @@ impl Model {
             && let Some(number) = state.node(node).phase.attempt()
         {
             let attempt = state.attempt(number);
-            let (base, sequence, token) = (attempt.base, attempt.sequence, attempt.presents);
-            let ask = Ask::Reassert { attempt: number, base, sequence, token };
+            let ask = Ask::Reassert {
+                attempt: number,
+                base: attempt.base,
+                sequence: attempt.sequence,
+                tries: attempt.tries,
+                token: attempt.presents,
+            };
             self.rules.apply(&mut to.store, ask);
         }
         to.node_mut(node).quarantined = false;

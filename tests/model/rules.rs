@@ -40,6 +40,7 @@ pub(crate) enum Ask {
         attempt: AttemptNo,
         base: u8,
         sequence: u8,
+        tries: u8,
         token: Token,
     },
 }
@@ -49,6 +50,7 @@ pub(crate) enum Ask {
 pub(crate) struct Grant {
     pub(crate) base: u8,
     pub(crate) sequence: u8,
+    pub(crate) tries: u8,
     pub(crate) refresh: Token,
 }
 
@@ -112,6 +114,7 @@ fn ask_ledger(mut entry: Entry, ask: Ask) -> (Outcome, String) {
                 grant = Some(Grant {
                     base: small(granted.base),
                     sequence: small(granted.sequence),
+                    tries: small(granted.tries.into()),
                     refresh: token_of(&granted.refresh),
                 });
             }
@@ -131,12 +134,13 @@ fn ask_ledger(mut entry: Entry, ask: Ask) -> (Outcome, String) {
         Ask::Fail { attempt, base, rejected } => {
             name(&ledger::fail(&mut entry, NOW, &failure(attempt, base, rejected)))
         }
-        Ask::Reassert { attempt, base, sequence, token } => {
+        Ask::Reassert { attempt, base, sequence, tries, token } => {
             let request = Reassert {
                 attempt: attempt_id(attempt),
                 node: node_id(1),
                 base: base.into(),
                 sequence: sequence.into(),
+                tries: tries.into(),
                 patience: Duration::ZERO,
                 tokens: tokens(token),
                 origin: origin(),

@@ -45,6 +45,8 @@ pub(crate) struct Attempt {
     pub(crate) base: u8,
     /// The sequence number it was granted.
     pub(crate) sequence: u8,
+    /// Which try for its generation it is.
+    pub(crate) tries: u8,
     /// The refresh token it presents.
     pub(crate) presents: Token,
     /// The refresh token it was answered with, as long as somebody has it.
@@ -121,6 +123,7 @@ impl State {
             node: 0,
             base: 0,
             sequence: 0,
+            tries: 0,
             presents: Token(0),
             answer: None,
             journal: Journal::Nothing,

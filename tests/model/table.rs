@@ -129,11 +129,10 @@ pub(crate) const BROKEN_ASSUMPTIONS: &[Row] = &[
         expected: "LOSS | safe | safe | safe | safe | safe | safe",
         ..NOTHING
     },
-    // S: a slot that is put back does not know of the tries before it, so its rejection counts as final.
     Row {
         name: "early takeover + 1 failover, WAIT",
         faults: Faults { takeovers: 1, ..FAILOVER },
-        expected: "LOSS | false death | safe | safe | safe | safe | safe",
+        expected: "LOSS | safe | safe | safe | safe | safe | safe",
         ..NOTHING
     },
     Row {
