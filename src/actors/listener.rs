@@ -20,9 +20,11 @@ pub(crate) async fn run(supervisor: Supervisor, mut news: broadcast::Receiver<Ne
                 supervisor.outdated(&key, version);
             }
             Ok(News::Deleted { key, version }) => {
-                shared.registry.hear(&key, u64::MAX, shared.clock.boot());
-                shared.registry.retract(&key, version);
-                supervisor.replaced(&key, None);
+                shared.registry.hear(&key, version + 1, shared.clock.boot());
+                // A login that came after it stays.
+                if shared.registry.retract_older(&key, version) {
+                    supervisor.replaced(&key, None);
+                }
             }
             Ok(News::Missed) => shared.registry.missed(shared.clock.boot()),
             Ok(News::RolledBack) => shared.put_back.notify_one(),

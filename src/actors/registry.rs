@@ -222,6 +222,15 @@ impl Registry {
         place.deleted_version = place.deleted_version.max(last_version);
     }
 
+    /// As [`Registry::retract`], unless a newer version is published. True if none is.
+    pub(crate) fn retract_older(&self, key: &SessionKey, last_version: u64) -> bool {
+        let newer = self.snapshot(key).is_some_and(|snapshot| snapshot.version() > last_version);
+        if !newer {
+            self.retract(key, last_version);
+        }
+        !newer
+    }
+
     /// Notes that a caller read the session by another way than [`Registry::fresh`].
     pub(crate) fn note_read(&self, key: &SessionKey, now: BootTime) {
         if let Some(place) = self.places.get(key) {

@@ -27,7 +27,7 @@ pub struct SessionInfo {
     pub provider: ProviderId,
     /// Whether it can still be refreshed.
     pub state: SessionState,
-    /// How many refresh tokens it has installed.
+    /// How many refresh tokens it has installed since its login, that of the login included.
     pub generation: u64,
     /// How many reader-visible changes it has seen.
     pub version: u64,
@@ -69,7 +69,7 @@ fn told(entry: Entry) -> Option<SessionInfo> {
     Some(SessionInfo {
         provider: record.provider,
         state,
-        generation: record.generation,
+        generation: (record.generation + 1).saturating_sub(record.grant),
         version: record.version,
         created: record.created,
         refreshed: record.received,

@@ -255,7 +255,7 @@ impl Finish {
         if !self.pending.fetch_user && !self.pending.fetch_groups {
             return (None, None);
         }
-        let grant = known.snapshot.generation();
+        let grant = known.snapshot.grant();
         let fetch = Fetch {
             shared: self.supervisor.shared(),
             entry: &self.entry,

@@ -88,7 +88,7 @@ impl TokenHive {
                 let tokens = PlainTokens { token, before: None, extra: Map::new(), spans };
                 let id = entry.provider.id();
                 let stored = store(&self.inner.supervisor, key, id, &tokens).await?;
-                (Origin::Saved, stored.snapshot.generation())
+                (Origin::Saved, stored.snapshot.grant())
             }
         };
         drop(awaited);

@@ -19,8 +19,8 @@ use crate::model::{
 use crate::oauth::Provider;
 use crate::store::{At, Opened, Session};
 
-/// How long [`TokenHive::shutdown`] waits for exchanges in flight.
-const DRAIN: Duration = Duration::from_secs(30);
+/// How long [`TokenHive::shutdown`] waits for exchanges in flight: longer than any provider may take.
+const DRAIN: Duration = Duration::from_secs(60);
 
 /// Keeps sessions alive and hands out their tokens. Cheap to clone; all clones are one hive.
 ///
@@ -288,7 +288,7 @@ impl TokenHive {
         self.shared().registry.counts()
     }
 
-    /// Stops: no new work, exchanges in flight finish (at most 30 s), the store is closed, the actor
+    /// Stops: no new work, exchanges in flight finish (at most 60 s), the store is closed, the actor
     /// threads end. Tokens that are cached can still be read. Calling it again does nothing.
     pub async fn shutdown(&self) {
         let shared = self.shared();

@@ -41,7 +41,8 @@ impl NewTokens {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Put {
     /// The generation the tokens were sealed for: at least two above whatever is stored, so that
-    /// commits of the old grant become stale.
+    /// commits of the old grant become stale. In a store that may lose what it acknowledged it is no less
+    /// than the seconds of the store's time: so it is above whatever a lost record of the session had.
     pub generation: u64,
     /// Where the tokens come from.
     pub provider: ProviderId,
@@ -88,7 +89,10 @@ pub fn put(entry: &mut Entry, now: Timestamp, request: &Put) -> PutReply {
         (None, Some(stone)) => (stone.version, stone.last_sequence),
         (None, None) => (0, 0),
     };
-    let (version, tokens) = (version + 1, &request.tokens);
+    // Not below the generation: where that counts on from a clock, so does the version, and readers who
+    // remember a session that the store has lost since still find this one newer.
+    let version = (version + 1).max(request.generation);
+    let tokens = &request.tokens;
     entry.due = tokens.due_in.map(|span| now + span);
     let origin = Origin {
         provider: request.provider.clone(),

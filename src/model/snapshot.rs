@@ -14,6 +14,7 @@ pub struct Snapshot {
     expires: BootTime,
     version: u64,
     generation: u64,
+    grant: u64,
     ends_with_successor: bool,
     details: Details,
 }
@@ -28,8 +29,10 @@ struct Details {
 /// The numbers of a snapshot: which change of the session it shows, and how long it may be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Installed refresh tokens so far.
+    /// The generation in the record.
     pub generation: u64,
+    /// The generation that its login began with.
+    pub grant: u64,
     /// Reader-visible changes so far.
     pub version: u64,
     /// Until when it is handed out without asking the session's actor.
@@ -50,6 +53,7 @@ impl Snapshot {
             expires: standing.expires,
             version: standing.version,
             generation: standing.generation,
+            grant: standing.grant,
             ends_with_successor: standing.ends_with_successor,
             access_token: token.access_token.clone(),
             details: Details {
@@ -80,9 +84,19 @@ impl Snapshot {
         self.details.expires_at
     }
 
-    /// How many refresh tokens this session has installed.
+    /// How many refresh tokens this session has installed since its login, that of the login included.
     pub fn generation(&self) -> u64 {
+        (self.generation + 1).saturating_sub(self.grant)
+    }
+
+    /// The generation in the record, which counts on over logins.
+    pub(crate) fn recorded_generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The generation in the record that its login began with: names the grant it comes of.
+    pub(crate) fn grant(&self) -> u64 {
+        self.grant
     }
 
     /// How many reader-visible changes this session has seen. Name it when reporting a 401.
@@ -115,7 +129,7 @@ impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
             .field("version", &self.version)
-            .field("generation", &self.generation)
+            .field("generation", &self.generation())
             .field("expires_at", &self.details.expires_at)
             .finish_non_exhaustive()
     }

@@ -210,7 +210,7 @@ impl SealedStore {
     ) -> Outcome<Session> {
         loop {
             let At { now, reply: entry } = self.within(self.inner.load(key)).await?;
-            let generation = entry.next_put_generation();
+            let generation = entry.next_put_generation().max(self.least_generation(now));
             match entry.record {
                 Some(record) if offered.stored || offered.is(&record) => {
                     return self.open_session(key, record, now);
@@ -229,6 +229,15 @@ impl SealedStore {
                 PutReply::Stored { .. } => offered.stored = true,
                 PutReply::Conflict { .. } => drop(offered.unanswered.pop()),
             }
+        }
+    }
+
+    /// A store that others use as well may lose what it acknowledged, and with it how far a session had come.
+    /// No session is refreshed once a second on average, so that the clock is ahead of any.
+    fn least_generation(&self, now: Timestamp) -> u64 {
+        match self.inner.news() {
+            Some(_) => u64::try_from(now.as_millis() / 1000).unwrap_or(1),
+            None => 1,
         }
     }
 

@@ -109,7 +109,7 @@ impl<'a> Exchange<'a> {
             attempt: self.attempt,
             key: self.key.clone(),
             provider: self.known.provider.clone(),
-            base: self.known.snapshot.generation(),
+            base: self.known.snapshot.recorded_generation(),
         };
         match journal.intent(intent).await {
             Err(error) if self.entry.provider.reuse_class().needs_journal() => {
@@ -126,9 +126,9 @@ impl<'a> Exchange<'a> {
     fn request(&self, reason: Reason, now: BootTime) -> Begin {
         let class = self.entry.provider.reuse_class();
         let remaining = self.known.remaining(now);
-        let generation = self.known.snapshot.generation();
+        let generation = self.known.snapshot.recorded_generation();
         let seen = self.shared.registry.snapshot(self.key);
-        let seen = seen.map_or(0, |snapshot| snapshot.generation());
+        let seen = seen.map_or(0, |snapshot| snapshot.recorded_generation());
         Begin {
             attempt: self.attempt,
             node: self.shared.node.clone(),
@@ -157,7 +157,7 @@ impl<'a> Exchange<'a> {
 
     /// The store gave no answer, and may have given leave.
     fn not_begun(&self, error: &SealedStoreError) -> ExchangeOutcome {
-        let base = self.known.snapshot.generation();
+        let base = self.known.snapshot.recorded_generation();
         let wait = match error {
             SealedStoreError::Store(StoreError::Unavailable { outage, .. }) => match outage {
                 // It was not even asked.

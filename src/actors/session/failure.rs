@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::actors::session::exchange::{Exchange, wake_after};
-use crate::actors::session::outcome::{self, ExchangeOutcome};
+use crate::actors::session::exchange::{Exchange, later, wake_after};
+use crate::actors::session::outcome::{self, ExchangeOutcome, store_failure};
 use crate::ledger::{Fail, FailKind, FailReply};
 use crate::oauth::RequestError;
 use crate::store::{At, Redeem, SealedStoreError};
@@ -24,6 +24,10 @@ impl Exchange<'_> {
         let At { reply, now } = loop {
             match self.shared.store.fail(self.key, request.clone()).await {
                 Ok(answer) => break answer,
+                // The next run of this node finds the slot, or another does when its patience is over.
+                Err(error) if self.shared.closing.is_cancelled() => {
+                    return later(self.shared, self.key, Duration::ZERO, store_failure(&error));
+                }
                 Err(error) => self.store_pause(&mut tries, &error).await,
             }
         };

@@ -201,8 +201,14 @@ impl Errand {
 
     async fn insist(self, supervisor: &Supervisor) {
         let mut tries = 0;
-        while self.once(supervisor).await.is_err() {
+        while let Err(error) = self.once(supervisor).await {
             tries += 1;
+            if tries % 30 == 1 {
+                tracing::warn!(
+                    session = %self.key, %error, tries,
+                    "an answer for {} is in the journal, and not in the store yet: {error}", self.key
+                );
+            }
             tokio::time::sleep(STORE_RETRY.wait(tries, Chance::of(&self.key, tries.into()))).await;
         }
     }

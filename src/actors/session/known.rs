@@ -81,6 +81,7 @@ impl Known {
         let margin = lifetime.map_or(Duration::ZERO, |lifetime| policy.margin_of(lifetime));
         let standing = Standing {
             generation: record.generation,
+            grant: record.grant,
             version: record.version,
             serve_until: if lifetime.is_some() { expires - margin } else { BootTime::NEVER },
             expires,
@@ -124,6 +125,7 @@ impl Known {
         let margin = lifetime.map_or(Duration::ZERO, |lifetime| policy.margin_of(lifetime));
         let standing = Standing {
             generation: installed.generation,
+            grant: before.snapshot.grant(),
             version: installed.version,
             serve_until: if lifetime.is_some() { expires - margin } else { BootTime::NEVER },
             expires,

@@ -35,6 +35,7 @@ fn known(version: u64) -> Box<Known> {
     };
     let standing = Standing {
         generation: version,
+        grant: 1,
         version,
         serve_until: at(900),
         expires: at(1000),

@@ -21,9 +21,9 @@ fn login_replaces_everything_but_what_orders_changes() {
 
     let reply = put(&mut entry, NOW + HOUR, &put_request(4, "again"));
 
-    assert_eq!(reply, PutReply::Stored { version: 3 });
+    assert_eq!(reply, PutReply::Stored { version: 4 });
     let record = record(&entry);
-    assert_eq!((record.generation, record.version, record.last_sequence), (4, 3, 2));
+    assert_eq!((record.generation, record.version, record.last_sequence), (4, 4, 2));
     assert_eq!((record.status, &record.slot, record.tries), (Status::Active, &None, 0));
     assert_eq!((&record.spare, &record.profile), (&None, &None));
     assert_eq!((record.committed_attempt, record.committed_sequence), (None, 0));
@@ -40,7 +40,7 @@ fn login_leaves_a_gap_that_commits_of_the_old_grant_fall_into() {
         let reply = put(&mut entry, NOW, &put_request(generation, "too low"));
         assert_eq!((reply, &entry), (PutReply::Conflict { generation: 1 }, &before));
     }
-    assert_eq!(put(&mut entry, NOW, &put_request(9, "higher")), PutReply::Stored { version: 2 });
+    assert_eq!(put(&mut entry, NOW, &put_request(9, "higher")), PutReply::Stored { version: 9 });
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn deletion_remembers_what_a_new_login_must_exceed() {
     assert_eq!(delete(&mut entry, NOW + DAY), None);
     assert_eq!(entry.tombstone, Some(stone), "deleting again does not keep it longer");
     assert_eq!(entry.next_put_generation(), 4);
-    assert_eq!(put(&mut entry, NOW, &put_request(4, "again")), PutReply::Stored { version: 3 });
+    assert_eq!(put(&mut entry, NOW, &put_request(4, "again")), PutReply::Stored { version: 4 });
     assert_eq!((record(&entry).created, &entry.tombstone), (NOW, &None));
 }
 

@@ -46,7 +46,7 @@ async fn login_over_a_live_session_needs_a_higher_generation(store: Arc<dyn Sess
     assert_eq!(session.load().await.reply.next_put_generation(), 3);
     let reply = session.put(put_request(3, "again")).await;
 
-    assert_eq!(reply, PutReply::Stored { version: 2 });
+    assert_eq!(reply, PutReply::Stored { version: 3 });
     let record = session.record().await;
     assert_eq!((record.generation, record.slot, record.tries), (3, None, 0));
     assert_eq!((record.access, record.created), (sealed("again access"), created));
@@ -61,7 +61,7 @@ async fn login_after_deletion_needs_a_higher_generation(store: Arc<dyn SessionSt
     let reply = session.put(put_request(3, "again")).await;
 
     assert_eq!(low, PutReply::Conflict { generation: 1 });
-    assert_eq!(reply, PutReply::Stored { version: 2 });
+    assert_eq!(reply, PutReply::Stored { version: 3 });
     assert_eq!(session.load().await.reply.tombstone, None);
 }
 

@@ -25,7 +25,10 @@ impl ServerInfo {
                 "redis_version" => seen.version = version(value),
                 "run_id" => value.clone_into(&mut seen.run_id),
                 "role" => value.clone_into(&mut seen.role),
-                "connected_slaves" => seen.replicas = value.parse().unwrap_or(0),
+                // One that is still being filled confirms nothing.
+                _ if name.starts_with("slave") && value.contains("state=online") => {
+                    seen.replicas += 1;
+                }
                 "aof_enabled" => seen.append_only = Some(value == "1"),
                 "maxmemory_policy" => seen.eviction = Some(value.to_owned()),
                 _ => {}
@@ -107,9 +110,12 @@ mod tests {
     use crate::store::redis::RedisOptions;
 
     fn info(version: &str, append_only: &str, policy: &str, replicas: u32) -> ServerInfo {
+        let online: String = (0..replicas)
+            .map(|number| format!("slave{number}:ip=h,port=1,state=online,offset=1,lag=0\r\n"))
+            .collect();
         ServerInfo::parse(&format!(
             "# Server\r\nredis_version:{version}\r\nrun_id:abc\r\n# Replication\r\nrole:master\r\n\
-             connected_slaves:{replicas}\r\naof_enabled:{append_only}\r\nmaxmemory_policy:{policy}\r\n"
+             connected_slaves:{replicas}\r\n{online}aof_enabled:{append_only}\r\nmaxmemory_policy:{policy}\r\n"
         ))
     }
 
@@ -138,7 +144,12 @@ mod tests {
         assert_eq!(server.notes().len(), 3);
         assert_eq!(info("7.0.15", "1", "noeviction", 2).notes(), Vec::<String>::new());
         assert_eq!(info("7.0.15", "1", "noeviction", 0).notes().len(), 1);
-        assert_eq!(ServerInfo::parse("redis_version:7.4.0\r\nconnected_slaves:1").notes().len(), 1);
+        let syncing = ServerInfo::parse("slave0:ip=h,port=1,state=wait_bgsave,offset=0,lag=0");
+        assert_eq!(syncing.replicas, 0, "it confirms nothing yet");
+        assert_eq!(
+            ServerInfo::parse("redis_version:7.4.0\r\nslave0:state=online").notes().len(),
+            1
+        );
     }
 
     fn strict_but_for_everything() -> RedisOptions {

@@ -2,6 +2,7 @@
 //! then a write to those that something is taken from. Buckets with nothing due cost no command.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
@@ -10,6 +11,7 @@ use redis::Value;
 use crate::ledger::{Claim, visible_again};
 use crate::model::{SessionKey, Timestamp};
 use crate::store::redis::error::not_understood;
+use crate::store::redis::feed::Feed;
 use crate::store::redis::keys::Bucket;
 use crate::store::redis::link::{Link, millis};
 use crate::store::redis::reply;
@@ -28,13 +30,39 @@ const SAME_TIME: Duration = Duration::from_secs(1);
 
 type Outcome<T> = Result<T, StoreError>;
 
+/// From a look at a bucket until what it found is claimed, nobody knows when the bucket is due: if that is given
+/// up half-way, it is looked at again.
+struct Unsettled<'a> {
+    feed: &'a Feed,
+    bucket: Bucket,
+    settled: AtomicBool,
+}
+
+impl<'a> Unsettled<'a> {
+    fn begin(feed: &'a Feed, bucket: Bucket) -> Self {
+        feed.begin_look(bucket);
+        Self { feed, bucket, settled: AtomicBool::new(false) }
+    }
+
+    fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        if !self.settled.load(Ordering::Relaxed) {
+            self.feed.forget_due(self.bucket);
+        }
+    }
+}
+
 /// What a look at a bucket found.
-struct Look {
+struct Look<'a> {
+    unsettled: Unsettled<'a>,
     bucket: Bucket,
     now: Timestamp,
     due: Vec<(SessionKey, Timestamp)>,
-    /// When the next one after these is due; `None` for never.
-    next: Option<Timestamp>,
 }
 
 pub(super) async fn claim(
@@ -87,17 +115,30 @@ pub(super) async fn claim(
     Ok(At { now, reply: claimed })
 }
 
-async fn look(link: &Link, bucket: Bucket, now: Timestamp, request: &Claim) -> Outcome<Look> {
-    link.feed.begin_look(bucket);
-    let looked = ask(link, bucket, request).await;
-    match &looked {
-        Ok(look) => link.feed.lower_due(bucket, look.next),
-        Err(_) => link.feed.lower_due(bucket, Some(now + LOOK_AGAIN)),
+async fn look<'a>(
+    link: &'a Link,
+    bucket: Bucket,
+    now: Timestamp,
+    request: &Claim,
+) -> Outcome<Look<'a>> {
+    let unsettled = Unsettled::begin(&link.feed, bucket);
+    match ask(link, bucket, request).await {
+        Ok((now, due, next)) => {
+            link.feed.lower_due(bucket, next);
+            Ok(Look { unsettled, bucket, now, due })
+        }
+        Err(error) => {
+            link.feed.lower_due(bucket, Some(now + LOOK_AGAIN));
+            unsettled.settle();
+            Err(error)
+        }
     }
-    looked
 }
 
-async fn ask(link: &Link, bucket: Bucket, request: &Claim) -> Outcome<Look> {
+/// The server's time, what is due, and when the next one after these is; `None` for never.
+type Found = (Timestamp, Vec<(SessionKey, Timestamp)>, Option<Timestamp>);
+
+async fn ask(link: &Link, bucket: Bucket, request: &Claim) -> Outcome<Found> {
     const MOST: usize = 1 << 20;
     let key = link.names.due(bucket);
     let answer = link
@@ -125,12 +166,12 @@ async fn ask(link: &Link, bucket: Bucket, request: &Claim) -> Outcome<Look> {
         };
         due.push((key, reply::score(score)?));
     }
-    Ok(Look { bucket, now, due, next })
+    Ok((now, due, next))
 }
 
 /// The earliest of all, up to the limit; what is left of each look is due later.
 fn choose(
-    looks: &mut [Look],
+    looks: &mut [Look<'_>],
     now: Timestamp,
     request: &Claim,
 ) -> BTreeMap<(Timestamp, SessionKey), ()> {
@@ -156,7 +197,7 @@ fn choose(
 /// Hides what was chosen of one bucket; returns what nobody else had moved meanwhile.
 async fn hide(
     link: &Link,
-    look: &Look,
+    look: &Look<'_>,
     now: Timestamp,
     chosen: &BTreeMap<(Timestamp, SessionKey), ()>,
     visibility: Duration,
@@ -169,6 +210,7 @@ async fn hide(
         link.feed.lower_due(look.bucket, Some(*due + apart));
     }
     if mine.is_empty() {
+        look.unsettled.settle();
         return Ok(Vec::new());
     }
     let hidden = |due: Timestamp| visible_again(due + apart, now + apart, visibility);
@@ -184,6 +226,7 @@ async fn hide(
             }
         })
         .await?;
+    look.unsettled.settle();
     let names = reply::array(answer)?.into_iter().map(reply::bytes);
     let taken = names.collect::<Outcome<Vec<_>>>()?;
     Ok(mine

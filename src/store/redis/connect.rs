@@ -237,7 +237,12 @@ async fn master(
         if let Some(password) = &link.options.sentinel_password {
             to_sentinel = to_sentinel.set_password(password.expose());
         }
-        let address = ConnectionAddr::Tcp(host.clone(), *port);
+        let (host, port) = (host.clone(), *port);
+        let address = if tls {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        };
         redis::IntoConnectionInfo::into_connection_info(address)
             .map(|info| info.set_redis_settings(to_sentinel))
     });

@@ -10,7 +10,9 @@ const LONGEST_DETAIL: usize = 200;
 
 pub(super) fn translate(error: &RedisError) -> StoreError {
     let text = error.to_string();
-    let detail = beginning(&text, LONGEST_DETAIL).to_owned();
+    // A server that does not know a command repeats its arguments: a password may be among them.
+    let text = text.split("with args").next().unwrap_or_default();
+    let detail = beginning(text, LONGEST_DETAIL).to_owned();
     StoreError::Unavailable { outage: outage(error), detail }
 }
 
@@ -86,6 +88,9 @@ mod tests {
                 "{line}: {error:?}"
             );
         }
+        let shown =
+            answered("ERR unknown command 'HELLO', with args beginning with: '3' 'hunter2'");
+        assert!(!format!("{shown} {shown:?}").contains("hunter2"), "{shown}");
         let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
         let timed_out = std::io::Error::from(std::io::ErrorKind::TimedOut);
         for (error, expected) in [(refused, Outage::Disconnected), (timed_out, Outage::NoAnswer)] {

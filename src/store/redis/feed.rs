@@ -94,6 +94,9 @@ impl Feed {
 
     /// A push of the server. Called on the connection's own task: must not wait.
     pub(super) fn hear(&self, push: PushInfo) {
+        if push.kind == PushKind::SUnsubscribe {
+            return self.cut_off(&push.data);
+        }
         if push.kind != PushKind::SMessage {
             return;
         }
@@ -108,6 +111,19 @@ impl Feed {
             }
             None => tracing::warn!("a message of Redis is not one this version of tokenhive reads"),
         }
+    }
+}
+
+impl Feed {
+    /// The server ended a subscription: the bucket moves to another server of a cluster. Whoever reads a
+    /// session of it next subscribes there.
+    fn cut_off(&self, data: &[Value]) {
+        if let Some(Value::BulkString(channel)) = data.first()
+            && let Some(bucket) = Bucket::of_name(channel)
+        {
+            self.set_subscribed(&[bucket], u32::MAX);
+        }
+        self.missed();
     }
 }
 
@@ -160,6 +176,20 @@ mod tests {
         assert!(heard.try_recv().is_err());
         assert_eq!(feed.due_by(bucket, Timestamp::from_millis(99)), None);
         assert_eq!(feed.due_by(bucket, Timestamp::from_millis(100)), Some(100));
+    }
+
+    #[test]
+    fn a_subscription_the_server_ends_is_not_relied_on() {
+        let feed = Feed::new();
+        let mut heard = feed.listen();
+        let bucket = Bucket::of_name(b"th:{00a}").unwrap();
+        feed.set_subscribed(&[bucket], 1);
+
+        let data = vec![Value::BulkString(b"th:{00a}".to_vec()), Value::Int(0)];
+        feed.hear(PushInfo { kind: PushKind::SUnsubscribe, data });
+
+        assert!(!feed.is_subscribed(bucket, 1));
+        assert_eq!(heard.try_recv(), Ok(News::Missed));
     }
 
     #[test]

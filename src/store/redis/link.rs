@@ -115,10 +115,30 @@ impl Link {
         keys: &[&str],
         arguments: impl FnOnce(&mut Cmd),
     ) -> Outcome<Value> {
-        let command = invocation(script, keys, arguments);
         let live = self.live()?;
-        self.within(&live, async {
-            let mut wire = live.wire.clone();
+        self.run_on(&live, live.wire.clone(), invocation(script, keys, arguments), script).await
+    }
+
+    /// As [`Link::run`], behind everything that waits for replicas: it may be about that.
+    pub(super) async fn run_behind(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: impl FnOnce(&mut Cmd),
+    ) -> Outcome<Value> {
+        let live = self.live()?;
+        let wire = live.confirming.clone();
+        self.run_on(&live, wire, invocation(script, keys, arguments), script).await
+    }
+
+    async fn run_on(
+        &self,
+        live: &Live,
+        mut wire: Wire,
+        command: Cmd,
+        script: &Script,
+    ) -> Outcome<Value> {
+        self.within(live, async {
             match wire.command(&command).await {
                 Err(error) if is_unknown_script(&error) => {
                     wire.command(&load(script)).await?;

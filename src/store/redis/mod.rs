@@ -42,8 +42,9 @@ use self::words::{
     begin_reply, kind_letter, push_begin, push_origin, push_span, push_time, push_tokens,
 };
 use crate::ledger::{
-    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Installed, Put,
-    PutReply, Reassert, ReassertReply, Sealed, Settled, TOMBSTONE, TakenLogin, Tombstone,
+    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailKind, FailReply,
+    Installed, Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TOMBSTONE, TakenLogin,
+    Tombstone,
 };
 use crate::model::{SessionKey, SystemClock, Timestamp};
 use crate::store::{At, LOGIN_MEMORY, News, Outage, SessionStore, StoreError, StoreStanding};
@@ -279,16 +280,22 @@ impl SessionStore for RedisStore {
     }
 
     async fn fail(&self, key: &SessionKey, request: Fail) -> Result<At<FailReply>, StoreError> {
-        let mut reply = self
-            .on_session(&FAIL, key, |call| {
-                call.arg(&codec::attempt_bytes(request.attempt))
-                    .arg(request.base)
-                    .arg(kind_letter(request.kind))
-                    .arg(millis(request.delay))
-                    .arg(millis(request.suspect_for))
-                    .arg(codec::encode_error(&request.error));
-            })
-            .await?;
+        let names = SessionNames::of(&self.link, key);
+        let arguments = |call: &mut Cmd| {
+            call.arg(key.joined())
+                .arg(&codec::attempt_bytes(request.attempt))
+                .arg(request.base)
+                .arg(kind_letter(request.kind))
+                .arg(millis(request.delay))
+                .arg(millis(request.suspect_for))
+                .arg(codec::encode_error(&request.error));
+        };
+        let answer = match request.kind {
+            // Leave that is given back must not overtake the request for it.
+            FailKind::NotSent => self.link.run_behind(&FAIL, &names.all(), arguments).await?,
+            _ => self.link.run(&FAIL, &names.all(), arguments).await?,
+        };
+        let mut reply = self.heard(answer)?;
         let answer = match reply.tag.as_str() {
             "RETRY" => FailReply::Retry { at: reply.time()? },
             "RECOVERED" => FailReply::Recovered { generation: reply.number()? },

@@ -8,4 +8,4 @@ if run ~= ARGV[1] then
   since = (run or ARGV[2] == '1') and now or 0
   redis.call('HSET', KEYS[1], 'run', ARGV[1], 'since', since)
 end
-return now - tonumber(since)
+return math.max(0, now - tonumber(since))

@@ -8,7 +8,7 @@ if number(2) < 1 then return { 'CONFLICT', now, 0 } end
 local t = tokens(4)
 local before, seq = 0, 0
 if earlier then before, seq = earlier.ver, earlier.lseq elseif stone then before, seq = stone.ver, stone.seq end
-local r = made_again(now, ARGV[3], number(2), before + 1, t)
+local r = made_again(now, ARGV[3], number(2), math.max(before + 1, number(2)), t)
 r.gen, r.lseq = number(2), seq
 if earlier then r.created = earlier.created end
 save(r)
