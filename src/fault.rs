@@ -14,6 +14,10 @@ mod armed {
     use std::time::Duration;
 
     use rustix::process::{Signal, getpid, kill_process};
+    use rustix::time::{ClockId, clock_gettime};
+
+    /// By then every thread of the process has been stopped. The time that it stays so counts.
+    const STOPPED_WITHIN: Duration = Duration::from_millis(200);
 
     struct Fault {
         point: String,
@@ -38,13 +42,17 @@ mod armed {
         let Some(fault) = FAULT.as_ref().filter(|fault| fault.point == name) else { return };
         if fault.passed.fetch_add(1, Ordering::SeqCst) + 1 == fault.nth {
             // The signal may come a moment later: nothing must happen until it has.
+            let sent = now();
             let _ = kill_process(getpid(), fault.signal);
-            if fault.signal == Signal::KILL {
-                loop {
-                    std::hint::spin_loop();
-                }
+            while fault.signal == Signal::KILL || now().saturating_sub(sent) < STOPPED_WITHIN {
+                std::hint::spin_loop();
             }
         }
+    }
+
+    fn now() -> Duration {
+        let now = clock_gettime(ClockId::Boottime);
+        Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0))
     }
 
     /// The points that lie in the middle of a request.

@@ -239,3 +239,17 @@ fn nothing_comes_back_after_deletion() {
     assert_eq!(entry, buried);
     assert_eq!(commit(&mut Entry::default(), NOW, &request), CommitReply::Absent);
 }
+
+#[test]
+fn not_even_a_commit_that_could_make_a_lost_record_again_comes_back_before_the_tombstone_is_over() {
+    let mut entry = logged_in();
+    let grant = granted(&mut entry, NOW, &begin_request(1, 1));
+    let origin = Some(grant.origin.clone());
+    let request = Commit { origin, ..commit_request(1, &grant, "x") };
+    delete(&mut entry, NOW);
+    let buried = entry.clone();
+
+    assert_eq!(commit(&mut entry, NOW, &request), CommitReply::Gone);
+    assert_eq!(entry, buried);
+    assert!(matches!(commit(&mut Entry::default(), NOW, &request), CommitReply::Installed(_)));
+}
