@@ -85,10 +85,10 @@ impl Fleet {
         key
     }
 
-    /// The generation the record has, as Redis tells it.
+    /// How many refresh tokens the session has installed since its login, as Redis tells it.
     async fn generation(&self, key: &SessionKey) -> Option<u64> {
         let loaded = self.store().await.load(key).await.unwrap();
-        loaded.reply.record.map(|record| record.generation)
+        loaded.reply.record.map(|record| record.generation + 1 - record.grant)
     }
 
     async fn accepted(&self, token: &str) -> bool {
@@ -265,7 +265,7 @@ async fn while_redis_is_gone_valid_tokens_are_served_and_answers_are_kept_for_it
         eventually("the answer is in Redis", async || {
             let store = RedisStore::connect_with(fleet.redis_options()).await.ok()?;
             let record = store.load(&refreshing).await.ok()?.reply.record?;
-            (record.generation == 2 && record.slot.is_none()).then_some(())
+            (record.generation == record.grant + 1 && record.slot.is_none()).then_some(())
         })
         .await;
         assert!(back.elapsed() < Duration::from_secs(10));
@@ -437,4 +437,66 @@ async fn a_logout_during_a_refresh_revokes_what_the_refresh_brings() {
         .await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_falls_together_with_redis_puts_back_what_it_remembers() {
+    bounded(async {
+        let mut fleet = Fleet::start(strict(HOUR)).await;
+        let a = fleet.node("a").await;
+        let session = fleet.session(&a).await;
+        a.refresh(&session).await.unwrap();
+        a.shutdown().await;
+        drop(a);
+
+        fleet.redis.restart_empty().await;
+        let again = fleet.node("a").await;
+
+        assert_eq!(fleet.generation(&session).await, Some(2), "its journal says so");
+        let token = eventually("it goes on", async || again.refresh(&session).await.ok()).await;
+        assert!(fleet.accepted(token.access_token().expose()).await);
+        fleet.assert_nothing_used_twice();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_after_redis_lost_the_session_is_not_replaced_by_what_others_remember() {
+    for journals in [true, false] {
+        bounded(async {
+            let mut fleet = Fleet::start(strict(HOUR)).await;
+            let adjust = |it: HiveBuilder| if journals { it } else { it.without_journal() };
+            let a = fleet.node_with("a", adjust).await;
+            let b = fleet.node_with("b", adjust).await;
+            let session = fleet.session(&a).await;
+            for _ in 0..3 {
+                a.refresh(&session).await.unwrap();
+            }
+            b.token(&session).await.unwrap();
+
+            fleet.redis.restart_empty().await;
+            let minted = fleet.simulator.mint(1, HOUR).remove(0);
+            let text = saved(&minted, 3600);
+            eventually("Redis takes the login", async || {
+                b.restore(&session, "sim", &text, RestoreOptions::default()).await.ok()
+            })
+            .await;
+
+            let theirs = minted.access_token.expose();
+            for hive in [&a, &b] {
+                eventually("the new user's token is served", async || {
+                    let token = hive.token(&session).await.ok()?;
+                    (token.access_token().expose() == theirs).then_some(())
+                })
+                .await;
+            }
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            for hive in [&a, &b] {
+                assert_eq!(hive.token(&session).await.unwrap().access_token().expose(), theirs);
+            }
+            eventually("it is refreshed", async || a.refresh(&session).await.ok()).await;
+            fleet.assert_nothing_used_twice();
+        })
+        .await;
+    }
 }

@@ -48,17 +48,11 @@ async fn put_back(supervisor: &Supervisor) -> bool {
         }),
         None => Recovered::default(),
     };
-    let (answers, deletions) = (remembered.answers, remembered.deletions);
-    let counts = (deletions.len(), answers.len(), shared.in_flight.len());
-    let buried = stream::iter(deletions).map(async |deletion| {
-        let (key, stone) = deletion.what;
-        is_told(&key, shared.store.bury(&key, stone).await)
-    });
-    let buried = all(buried).await;
-    let told = tell_store(supervisor, answers, read_at).await;
+    let counts = (remembered.deletions.len(), remembered.answers.len(), shared.in_flight.len());
+    let told = tell_store(supervisor, remembered, read_at).await;
     let held = put_back_slots(supervisor).await;
     let (deletions, answers, slots) = counts;
-    let done = buried && told && held;
+    let done = told && held;
     if done && deletions + answers + slots > 0 {
         tracing::info!(
             deletions,
@@ -70,12 +64,20 @@ async fn put_back(supervisor: &Supervisor) -> bool {
     done
 }
 
-/// Tells the store of answers, one session's in their order. True if it has heard all of them.
+/// Tells the store of deletions, then of answers, one session's in their order. True if it has heard all of
+/// them.
 pub(crate) async fn tell_store(
     supervisor: &Supervisor,
-    answers: Vec<Recorded<Answer>>,
+    remembered: Recovered,
     read_at: BootTime,
 ) -> bool {
+    let shared = supervisor.shared();
+    let buried = stream::iter(remembered.deletions).map(async |deletion| {
+        let (key, stone) = deletion.what;
+        is_told(&key, shared.store.bury(&key, stone).await)
+    });
+    let buried = all(buried).await;
+    let answers = remembered.answers;
     let told = stream::iter(by_session(answers)).map(async |answers: Vec<Recorded<Answer>>| {
         for answer in answers {
             let errand = errand(answer, read_at);
@@ -85,7 +87,7 @@ pub(crate) async fn tell_store(
         }
         true
     });
-    all(told).await
+    all(told).await && buried
 }
 
 /// Runs a number of them at a time, all of them whatever the others come to; true if each came to that.

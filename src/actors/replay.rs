@@ -18,12 +18,13 @@ const AT_ONCE: usize = 64;
 const START_WITHIN: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tells the store of every answer it may not have, before anything else happens to their sessions: those
+/// Tells the store of every deletion and answer it may not have, before anything else happens to their sessions: those
 /// that never reached it, and those it may have lost while this node was down. Then resolves exchanges of
 /// unknown outcome.
 pub(crate) async fn replay(supervisor: &Supervisor, recovered: Recovered, read_at: BootTime) {
     let undone = recovered.answers.iter().filter(|answer| !answer.done).count();
-    let (answers, intents) = (recovered.answers, recovered.intents);
+    let mut recovered = recovered;
+    let intents = std::mem::take(&mut recovered.intents);
     if undone + intents.len() > 0 {
         let open = intents.len();
         tracing::warn!(
@@ -32,7 +33,7 @@ pub(crate) async fn replay(supervisor: &Supervisor, recovered: Recovered, read_a
             "the last run of this node left {undone} answers and {open} exchanges of unknown outcome"
         );
     }
-    let told = tell_store(supervisor, answers.clone(), read_at);
+    let told = tell_store(supervisor, recovered.clone(), read_at);
     let mut told = tokio::time::timeout(START_WITHIN, told).await.unwrap_or(false);
     let background = supervisor.clone();
     supervisor.shared().spawn(TaskKind::Errand, async move {
@@ -40,7 +41,7 @@ pub(crate) async fn replay(supervisor: &Supervisor, recovered: Recovered, read_a
             while !told {
                 tokio::time::sleep(PAUSE).await;
                 // Telling twice is safe.
-                told = tell_store(&background, answers.clone(), read_at).await;
+                told = tell_store(&background, recovered.clone(), read_at).await;
             }
             resolve_all(&background, intents).await;
         };

@@ -275,7 +275,9 @@ fn check_commit(before: &Entry, after: &Entry, request: &Commit, reply: &CommitR
         }
         CommitReply::Late { .. } => {
             assert_eq!(new.refresh, old.refresh);
-            let given = request.tokens.refresh.as_ref();
+            // The token in use is no spare of itself.
+            let given =
+                request.tokens.refresh.as_ref().filter(|it| Some(*it) != old.refresh.as_ref());
             assert_eq!(new.spare.as_ref(), given.or(old.spare.as_ref()), "the loser is kept");
         }
         CommitReply::Stale { .. } => {
