@@ -42,7 +42,7 @@ impl NewTokens {
 pub struct Put {
     /// The generation the tokens were sealed for: at least two above whatever is stored, so that
     /// commits of the old grant become stale. In a store that may lose what it acknowledged it is no less
-    /// than the seconds of the store's time: so it is above whatever a lost record of the session had.
+    /// than the milliseconds of the store's time: so it is above whatever a lost record of the session had.
     pub generation: u64,
     /// Where the tokens come from.
     pub provider: ProviderId,

@@ -233,10 +233,10 @@ impl SealedStore {
     }
 
     /// A store that others use as well may lose what it acknowledged, and with it how far a session had come.
-    /// No session is refreshed once a second on average, so that the clock is ahead of any.
+    /// No session is refreshed once a millisecond, so that the clock is ahead of any.
     fn least_generation(&self, now: Timestamp) -> u64 {
         match self.inner.news() {
-            Some(_) => u64::try_from(now.as_millis() / 1000).unwrap_or(1),
+            Some(_) => u64::try_from(now.as_millis()).unwrap_or(1),
             None => 1,
         }
     }
