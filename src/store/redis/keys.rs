@@ -62,6 +62,15 @@ impl Names {
         format!("{}{{{:03x}}}", self.prefix, bucket.0)
     }
 
+    pub(super) fn session(&self, key: &SessionKey) -> SessionNames {
+        let bucket = Bucket::of(key);
+        SessionNames {
+            entry: self.entry(bucket, key),
+            due: self.due(bucket),
+            channel: self.channel(bucket),
+        }
+    }
+
     pub(super) fn login(&self, digest: &str) -> String {
         format!("{}login:{digest}", self.prefix)
     }
@@ -72,6 +81,20 @@ impl Names {
 
     pub(super) fn server(&self) -> String {
         format!("{}server", self.prefix)
+    }
+}
+
+/// What a session is kept under.
+pub(super) struct SessionNames {
+    pub(super) entry: String,
+    pub(super) due: String,
+    pub(super) channel: String,
+}
+
+impl SessionNames {
+    /// In the order the scripts take them.
+    pub(super) fn all(&self) -> [&str; 3] {
+        [&self.entry, &self.due, &self.channel]
     }
 }
 

@@ -95,7 +95,7 @@ impl RedisStore {
         key: &SessionKey,
         arguments: impl FnOnce(&mut Cmd),
     ) -> Outcome<Reply> {
-        let names = SessionNames::of(&self.link, key);
+        let names = self.link.names.session(key);
         let answer = self
             .link
             .run(script, &names.all(), |call| {
@@ -129,7 +129,7 @@ impl RedisStore {
     }
 
     async fn load_whole(&self, key: &SessionKey) -> Outcome<At<Entry>> {
-        let names = SessionNames::of(&self.link, key);
+        let names = self.link.names.session(key);
         let answer = self
             .link
             .run(&LOAD, &[&names.entry, &names.due], |call| {
@@ -160,28 +160,6 @@ impl Drop for RedisStore {
 impl std::fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisStore").field("options", &self.link.options).finish_non_exhaustive()
-    }
-}
-
-/// What a session is kept under.
-struct SessionNames {
-    entry: String,
-    due: String,
-    channel: String,
-}
-
-impl SessionNames {
-    fn of(link: &Link, key: &SessionKey) -> Self {
-        let bucket = Bucket::of(key);
-        Self {
-            entry: link.names.entry(bucket, key),
-            due: link.names.due(bucket),
-            channel: link.names.channel(bucket),
-        }
-    }
-
-    fn all(&self) -> [&str; 3] {
-        [&self.entry, &self.due, &self.channel]
     }
 }
 
@@ -222,7 +200,7 @@ impl SessionStore for RedisStore {
     async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError> {
         self.link.settled()?;
         let request = self.patient(request);
-        let names = SessionNames::of(&self.link, key);
+        let names = self.link.names.session(key);
         let arguments = |call: &mut Cmd| {
             call.arg(key.joined());
             push_begin(call, &request);
@@ -280,7 +258,7 @@ impl SessionStore for RedisStore {
     }
 
     async fn fail(&self, key: &SessionKey, request: Fail) -> Result<At<FailReply>, StoreError> {
-        let names = SessionNames::of(&self.link, key);
+        let names = self.link.names.session(key);
         let arguments = |call: &mut Cmd| {
             call.arg(key.joined())
                 .arg(&codec::attempt_bytes(request.attempt))
