@@ -264,6 +264,8 @@ async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
         let asked = tokio::time::Instant::now();
         let first = a.refresh(&session);
         let second = async {
+            let begun = async || (state(b, &session).await? == "refreshing").then_some(());
+            eventually("the first node has its leave", begun).await;
             let newer = take_over(b, &session).await;
             // By then it is too late to send, whatever the class.
             tokio::time::sleep_until(asked + SEND_WITHIN + Duration::from_millis(100)).await;
@@ -372,6 +374,10 @@ async fn take_over(node: &Node, session: &str) -> Option<Value> {
 async fn refreshes(node: &Node, session: &str) {
     let refreshed = async || node.refresh(session).await.ok();
     eventually(&format!("{session} is refreshed on {}", node.name()), refreshed).await;
+}
+
+async fn state(node: &Node, session: &str) -> Option<String> {
+    Some(node.describe(session).await.ok()?["state"].as_str()?.to_owned())
 }
 
 async fn generation(node: &Node, session: &str) -> Option<u64> {
