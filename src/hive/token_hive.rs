@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::actors::{
-    Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_session,
-    recheck, revoke, store_failure,
+    Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_during,
+    load_session, recheck, revoke, store_failure,
 };
 use crate::hive::{AuthorizationService, HiveBuilder, ServiceOptions, TokenRequest};
 use crate::ledger::Deleted;
@@ -67,26 +67,27 @@ impl TokenHive {
                 self.recheck(key);
                 Ok(snapshot)
             }
-            Cached::Miss => Box::pin(self.missed(key)).await,
+            Cached::Miss => Box::pin(self.ask(key, TokenRequest::new())).await,
+            Cached::Unknown => Box::pin(self.look_up(key)).await,
         }
     }
 
     /// A session this process knows nothing of needs no actor while its stored token is fresh.
-    async fn missed(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
+    async fn look_up(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
         let shared = self.shared();
-        if shared.registry.is_unknown(key) {
-            let load = shared.registry.begin_load(key);
-            // Whoever comes second waits in the actor, so that a rush on one session reads it twice at most.
-            if load.is_alone
-                && let LoadOutcome::Known(known) = load_session(shared, key).await
-                && known.abandoned.is_none()
-                && known.snapshot.is_fresh(shared.clock.boot())
-            {
-                shared.registry.note_read(key, shared.clock.boot());
-                return Ok(known.snapshot);
-            }
+        let load = shared.registry.begin_load(key);
+        // Whoever comes second waits in the actor, so that a rush on one session reads it twice at most.
+        if load.is_alone
+            && let LoadOutcome::Known(known) = load_during(shared, key, &load).await
+            && known.abandoned.is_none()
+            && known.snapshot.is_fresh(known.learned)
+        {
+            shared.registry.note_read(key, known.learned);
+            return Ok(known.snapshot);
         }
-        self.ask(key, TokenRequest::new()).await
+        drop(load);
+        // Rarely needed: what it takes is not made room for in every look-up.
+        Box::pin(self.ask(key, TokenRequest::new())).await
     }
 
     /// Has the record looked at, after a reader was handed what it said a while ago.
@@ -113,7 +114,7 @@ impl TokenHive {
                 self.recheck(key);
                 Some(snapshot)
             }
-            Cached::Miss => None,
+            Cached::Miss | Cached::Unknown => None,
         };
         let suits = cached.filter(|snapshot| {
             !request.newest && snapshot.expires().since(now) >= request.min_validity

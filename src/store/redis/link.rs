@@ -45,6 +45,12 @@ pub(super) struct Live {
     pub(super) serial: u32,
 }
 
+/// The part of [`Live`] that one call needs.
+pub(super) struct Line {
+    wire: Wire,
+    serial: u32,
+}
+
 /// Everything about the way to Redis.
 pub(super) struct Link {
     pub(super) options: RedisOptions,
@@ -101,6 +107,14 @@ impl Link {
         })
     }
 
+    /// The connection for one call.
+    fn line(&self) -> Outcome<Line> {
+        match &*self.live.load() {
+            Some(live) => Ok(Line { wire: live.wire.clone(), serial: live.serial }),
+            None => self.live().map(|live| Line { wire: live.wire.clone(), serial: live.serial }),
+        }
+    }
+
     /// Runs a script. Its effect is in doubt after an error, and every script is safe to repeat.
     pub(super) async fn run(
         &self,
@@ -109,9 +123,8 @@ impl Link {
         arguments: impl FnOnce(&mut Cmd),
     ) -> Outcome<Value> {
         let command = invocation(script, keys, arguments);
-        let live = self.live()?;
-        self.within(&live, async {
-            let mut wire = live.wire.clone();
+        let Line { mut wire, serial } = self.line()?;
+        self.within(serial, async {
             match wire.command(&command).await {
                 Err(error) if is_unknown_script(&error) => {
                     wire.command(&load(script)).await?;
@@ -142,7 +155,7 @@ impl Link {
         both.add_command(command.clone()).add_command(wait);
         let live = self.live()?;
         let answers = self
-            .within(&live, async {
+            .within(live.serial, async {
                 let mut wire = live.confirming.clone();
                 let answers = wire.commands(&both, keys[0]).await?;
                 match answers.first() {
@@ -166,13 +179,28 @@ impl Link {
 
     /// Sends one plain command.
     pub(super) async fn command(&self, command: &Cmd) -> Outcome<Value> {
-        let live = self.live()?;
-        self.within(&live, async { live.wire.clone().command(command).await }).await
+        let line = self.line()?;
+        self.send(line, command).await
+    }
+
+    pub(super) async fn send(&self, mut line: Line, command: &Cmd) -> Outcome<Value> {
+        self.within(line.serial, line.wire.command(command)).await
+    }
+
+    /// The connection for a call that reads a session of the bucket: its channel is subscribed to.
+    pub(super) async fn listening(&self, bucket: Bucket) -> Outcome<Line> {
+        let line = self.line()?;
+        if self.feed.is_subscribed(bucket, line.serial) {
+            return Ok(line);
+        }
+        // Once a bucket and connection: what that needs is not made room for in every read.
+        Box::pin(self.subscribe(&[bucket])).await?;
+        self.line()
     }
 
     async fn within<T>(
         &self,
-        live: &Live,
+        serial: u32,
         call: impl Future<Output = RedisResult<T>>,
     ) -> Outcome<T> {
         let deadline = self.options.deadline;
@@ -193,23 +221,33 @@ impl Link {
         if let Err(error) = &answer
             && wants_new_connection(error)
         {
-            self.lost(live.serial, error.clone());
+            self.lost(serial, error.clone());
         }
         answer
     }
 
-    /// Subscribes to the buckets' channels, unless that is done.
+    /// Subscribes to the buckets' channels, unless that is done. Who waits for another's turn has his
+    /// buckets subscribed to in it.
     pub(super) async fn subscribe(&self, buckets: &[Bucket]) -> Outcome<()> {
         let live = self.live()?;
         let missing = |bucket: &&Bucket| !self.feed.is_subscribed(**bucket, live.serial);
-        if !buckets.iter().any(|bucket| missing(&bucket)) {
+        let is_done = || !buckets.iter().any(|bucket| missing(&bucket));
+        if is_done() {
             return Ok(());
         }
+        self.feed.ask_for(buckets.iter().filter(missing));
         let _one_at_a_time = self.subscribing.lock().await;
-        let missing: Vec<Bucket> = buckets.iter().filter(missing).copied().collect();
+        if is_done() {
+            return Ok(());
+        }
+        let mut asked = self.feed.take_asked();
+        asked.extend(buckets);
+        asked.sort_unstable();
+        asked.dedup();
+        let missing: Vec<Bucket> = asked.iter().filter(missing).copied().collect();
         for some in missing.chunks(SUBSCRIBE) {
-            let subscribed =
-                self.within(&live, live.wire.clone().subscribe(&self.names, some)).await;
+            let subscribing = live.wire.clone().subscribe(&self.names, some);
+            let subscribed = self.within(live.serial, subscribing).await;
             // One that failed is subscribed to by the next connection.
             let serial = if subscribed.is_ok() { live.serial } else { u32::MAX };
             self.feed.set_subscribed(some, serial);
