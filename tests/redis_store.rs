@@ -206,9 +206,9 @@ async fn a_node_hears_what_another_does_to_a_session_it_has_read() {
     b.read(&key(1)).await.unwrap();
 
     a.put(&key(1), Put { generation: 3, ..login(MINUTE) }).await.unwrap();
-    heard(&mut news, |it| *it == News::Changed { key: key(1), version: 2 }).await;
+    heard(&mut news, |it| *it == News::Changed { key: key(1), version: 3 }).await;
     a.delete(&key(1)).await.unwrap();
-    heard(&mut news, |it| *it == News::Deleted { key: key(1), version: 2 }).await;
+    heard(&mut news, |it| *it == News::Deleted { key: key(1), version: 3 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

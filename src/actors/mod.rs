@@ -30,7 +30,7 @@ pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};
 #[cfg(test)]
 pub(crate) use self::session::Panic;
 pub(crate) use self::session::{
-    Freshness, Known, LoadOutcome, Want, load as load_session, recheck, store_failure,
+    Freshness, Known, LoadOutcome, Want, load as load_session, load_during, recheck, store_failure,
 };
 pub(crate) use self::shared::{ProviderEntry, Shared, SharedOptions};
 pub(crate) use self::supervisor::Supervisor;

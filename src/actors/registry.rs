@@ -22,7 +22,7 @@ const EVICT_AFTER_IDLE: u32 = 6;
 pub(crate) struct Registry {
     places: DashMap<SessionKey, Place, ahash::RandomState>,
     trust: Trust,
-    loads: DashMap<SessionKey, Loads>,
+    loads: DashMap<SessionKey, Loads, ahash::RandomState>,
 }
 
 /// What a reader finds.
@@ -33,6 +33,8 @@ pub(crate) enum Cached {
     Doubtful(Arc<Snapshot>),
     /// To be asked of the session's actor.
     Miss,
+    /// Nothing is known of the session, and no actor looks for it.
+    Unknown,
 }
 
 /// How long a snapshot may be handed out without a look at the store that others write to as well.
@@ -120,18 +122,18 @@ impl Trust {
 impl Registry {
     /// `None` for a store that nobody else writes to.
     pub(crate) fn new(trust: Option<TrustOptions>) -> Self {
-        Self { places: DashMap::default(), trust: Trust::new(trust), loads: DashMap::new() }
+        Self { places: DashMap::default(), trust: Trust::new(trust), loads: DashMap::default() }
     }
 
     /// The published snapshot, if it is fresh and verified, or was not long ago.
     #[inline]
     pub(crate) fn cached(&self, key: &SessionKey, now: BootTime) -> Cached {
         let Some(place) = self.places.get(key) else {
-            return Cached::Miss;
+            return Cached::Unknown;
         };
         let Some(snapshot) = place.snapshot.as_ref().filter(|snapshot| snapshot.is_fresh(now))
         else {
-            return Cached::Miss;
+            return if place.is_empty() { Cached::Unknown } else { Cached::Miss };
         };
         let now_units = units(now);
         let verified = place.verified.load(Ordering::Relaxed);
@@ -199,16 +201,16 @@ impl Registry {
         self.trust.missed.fetch_max(units(now).saturating_add(1), Ordering::Relaxed);
     }
 
+    /// True if nothing is known of the session, and nobody looks after it.
+    pub(crate) fn is_unknown(&self, key: &SessionKey) -> bool {
+        self.places.get(key).is_none_or(|place| place.is_empty())
+    }
+
     /// A read of the session's record begins.
     pub(crate) fn begin_load<'a>(&'a self, key: &'a SessionKey) -> Load<'a> {
         let mut loads = self.loads.entry(key.clone()).or_default();
         loads.count += 1;
         Load { registry: self, key, is_alone: loads.count == 1 }
-    }
-
-    /// True if nothing is known of the session, and nobody looks for it.
-    pub(crate) fn is_unknown(&self, key: &SessionKey) -> bool {
-        self.places.get(key).is_none_or(|place| place.is_empty())
     }
 
     /// Takes the published snapshot away: the session is gone. An exchange that is just finishing may

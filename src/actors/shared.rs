@@ -92,7 +92,7 @@ impl Shared {
     }
 
     /// A session's record in this process's own time.
-    pub(crate) fn known(&self, session: &Session) -> Known {
+    pub(crate) fn known(&self, session: Session) -> Known {
         let provider = self.provider(&session.record.provider);
         // Of a provider that is not configured nobody knows better.
         let kills_old = provider.map_or(true, |entry| entry.provider.kills_old_access_token());

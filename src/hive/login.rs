@@ -287,7 +287,7 @@ pub(crate) async fn store(
             Err(error) => return Err(store_failure(&error)),
         }
     };
-    let known = shared.known(&session);
+    let known = shared.known(session);
     shared.registry.publish(key, &known.snapshot, known.learned);
     shared.registry.note_read(key, shared.clock.boot());
     supervisor.replaced(key, Some(known.clone()));

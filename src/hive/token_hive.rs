@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 
 use crate::actors::{
-    Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_session,
-    recheck, revoke, store_failure,
+    Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_during,
+    load_session, recheck, revoke, store_failure,
 };
 use crate::hive::{AuthorizationService, HiveBuilder, ServiceOptions, TokenRequest};
 use crate::ledger::Deleted;
@@ -70,19 +70,20 @@ impl TokenHive {
                 self.recheck(key);
                 Ok(snapshot)
             }
-            Cached::Miss => Box::pin(self.missed(key)).await,
+            Cached::Miss => Box::pin(self.ask(key, TokenRequest::new())).await,
+            Cached::Unknown => Box::pin(self.look_up(key)).await,
         }
     }
 
     /// A session this process knows nothing of needs no actor while its stored token is fresh.
-    async fn missed(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
+    async fn look_up(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
         let shared = self.shared();
         if shared.registry.is_unknown(key) {
             let load = shared.registry.begin_load(key);
             // Whoever comes second waits in the actor, so that a rush on one session reads it twice at most.
             if load.is_alone {
                 // A store that panics must not take its caller along: the actor deals with it.
-                match AssertUnwindSafe(load_session(shared, key)).catch_unwind().await {
+                match AssertUnwindSafe(load_during(shared, key, &load)).catch_unwind().await {
                     Ok(LoadOutcome::Known(known))
                         if known.abandoned.is_none()
                             && known.snapshot.is_fresh(shared.clock.boot()) =>
@@ -95,7 +96,8 @@ impl TokenHive {
                 }
             }
         }
-        self.ask(key, TokenRequest::new()).await
+        // Rarely needed: what it takes is not made room for in every look-up.
+        Box::pin(self.ask(key, TokenRequest::new())).await
     }
 
     /// Has the record looked at, after a reader was handed what it said a while ago.
@@ -122,7 +124,7 @@ impl TokenHive {
                 self.recheck(key);
                 Some(snapshot)
             }
-            Cached::Miss => None,
+            Cached::Miss | Cached::Unknown => None,
         };
         let suits = cached.filter(|snapshot| {
             !request.newest && snapshot.expires().since(now) >= request.min_validity

@@ -21,6 +21,11 @@ impl Sealed {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The sealed bytes, given away.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0.into()
+    }
 }
 
 impl fmt::Debug for Sealed {

@@ -48,6 +48,23 @@ pub struct Standing {
 impl Snapshot {
     /// Publishes the access token of `token` under `standing`.
     pub fn new(token: &OAuthToken, standing: Standing) -> Self {
+        let OAuthToken { access_token, token_type, scope, .. } = token;
+        let token_type = token_type.as_deref().map(Into::into);
+        Self::publish(access_token.clone(), token_type, scope.clone(), standing)
+    }
+
+    /// The same without a copy of the token.
+    pub(crate) fn of(token: OAuthToken, standing: Standing) -> Self {
+        let OAuthToken { access_token, token_type, scope, .. } = token;
+        Self::publish(access_token, token_type.map(Into::into), scope, standing)
+    }
+
+    fn publish(
+        access_token: Secret,
+        token_type: Option<Box<str>>,
+        scope: Option<Scope>,
+        standing: Standing,
+    ) -> Self {
         Self {
             serve_until: standing.serve_until,
             expires: standing.expires,
@@ -55,12 +72,8 @@ impl Snapshot {
             generation: standing.generation,
             grant: standing.grant,
             ends_with_successor: standing.ends_with_successor,
-            access_token: token.access_token.clone(),
-            details: Details {
-                token_type: token.token_type.as_deref().map(Into::into),
-                scope: token.scope.clone(),
-                expires_at: standing.expires_at,
-            },
+            access_token,
+            details: Details { token_type, scope, expires_at: standing.expires_at },
         }
     }
 

@@ -10,6 +10,8 @@ const VERSION: u8 = 1;
 /// version, key id, generation
 const HEADER_LEN: usize = 1 + 4 + 8;
 const TAG_LEN: usize = 16;
+/// Where the content begins.
+const CONTENT: usize = HEADER_LEN + NONCE_LEN;
 
 /// Which part of a session's entry a blob is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,21 +67,21 @@ impl<'a> Label<'a> {
         Self { tenant: "", session: segment, field: Field::Journal }
     }
 
-    /// Names the session unambiguously: the tenant's length stands in front of it.
-    pub(crate) fn session_info(&self) -> Vec<u8> {
-        let tenant_len = u32::try_from(self.tenant.len()).unwrap_or(u32::MAX);
-        let mut info = Vec::with_capacity(4 + self.tenant.len() + self.session.len());
-        info.extend_from_slice(&tenant_len.to_be_bytes());
-        info.extend_from_slice(self.tenant.as_bytes());
-        info.extend_from_slice(self.session.as_bytes());
-        info
-    }
-
+    /// What a blob is bound to: session, field and header.
     fn associated_data(&self, header: &[u8]) -> Vec<u8> {
-        let mut data = self.session_info();
+        let tenant_len = u32::try_from(self.tenant.len()).unwrap_or(u32::MAX);
+        let mut data = Vec::with_capacity(self.session_len() + 1 + header.len());
+        data.extend_from_slice(&tenant_len.to_be_bytes());
+        data.extend_from_slice(self.tenant.as_bytes());
+        data.extend_from_slice(self.session.as_bytes());
         data.push(self.field.tag());
         data.extend_from_slice(header);
         data
+    }
+
+    /// How much of that names the session, unambiguously: the tenant's length stands in front of it.
+    fn session_len(&self) -> usize {
+        4 + self.tenant.len() + self.session.len()
     }
 }
 
@@ -91,16 +93,16 @@ impl Keyring {
         header[0] = VERSION;
         header[1..5].copy_from_slice(&key_id.to_be_bytes());
         header[5..].copy_from_slice(&generation.to_be_bytes());
-        let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + plain.len() + TAG_LEN);
+        let mut sealed = Vec::with_capacity(CONTENT + plain.len() + TAG_LEN);
         sealed.extend_from_slice(&header);
         sealed.extend_from_slice(&[0; NONCE_LEN]);
         sealed.extend_from_slice(plain);
-        let aad = Aad::from(label.associated_data(&header));
-        let cipher = cipher(&key.derive(&label.session_info()));
+        let aad = label.associated_data(&header);
+        let cipher = cipher(&key.derive(&aad[..label.session_len()]));
         let (nonce, tag) = cipher
-            .seal_in_place_separate_tag(aad, &mut sealed[HEADER_LEN + NONCE_LEN..])
+            .seal_in_place_separate_tag(Aad::from(aad), &mut sealed[CONTENT..])
             .expect("token-sized input is far below the length limit of AES-GCM");
-        sealed[HEADER_LEN..HEADER_LEN + NONCE_LEN].copy_from_slice(nonce.as_ref());
+        sealed[HEADER_LEN..CONTENT].copy_from_slice(nonce.as_ref());
         sealed.extend_from_slice(tag.as_ref());
         sealed
     }
@@ -116,27 +118,41 @@ impl Keyring {
         label: Label<'_>,
         sealed: &[u8],
     ) -> Result<(u64, Zeroizing<Vec<u8>>), SealError> {
-        if sealed.len() < HEADER_LEN + NONCE_LEN + TAG_LEN {
+        self.open_in_place(label, sealed.to_vec())
+    }
+
+    /// As [`Keyring::open`], with the content in the memory of what was sealed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Keyring::open`].
+    pub(crate) fn open_in_place(
+        &self,
+        label: Label<'_>,
+        sealed: Vec<u8>,
+    ) -> Result<(u64, Zeroizing<Vec<u8>>), SealError> {
+        let mut sealed = Zeroizing::new(sealed);
+        if sealed.len() < CONTENT + TAG_LEN {
             return Err(SealError::Malformed);
         }
-        let (header, rest) = sealed.split_at(HEADER_LEN);
+        let (header, rest) = sealed.split_at_mut(HEADER_LEN);
         if header[0] != VERSION {
             return Err(SealError::NewerFormat { found: header[0] });
         }
         let key_id = u32::from_be_bytes(header[1..5].try_into().expect("four bytes"));
         let generation = u64::from_be_bytes(header[5..].try_into().expect("eight bytes"));
         let key = self.find(key_id).ok_or(SealError::UnknownKey { id: key_id })?;
-        let (nonce, ciphertext) = rest.split_at(NONCE_LEN);
+        let (nonce, ciphertext) = rest.split_at_mut(NONCE_LEN);
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Malformed)?;
-        let mut plain = Zeroizing::new(ciphertext.to_vec());
-        let aad = Aad::from(label.associated_data(header));
-        let cipher = cipher(&key.derive(&label.session_info()));
+        let aad = label.associated_data(header);
+        let cipher = cipher(&key.derive(&aad[..label.session_len()]));
         let length = cipher
-            .open_in_place(nonce, aad, plain.as_mut_slice())
+            .open_in_place(nonce, Aad::from(aad), ciphertext)
             .map_err(|_| SealError::Broken)?
             .len();
-        plain.truncate(length);
-        Ok((generation, plain))
+        sealed.copy_within(CONTENT..CONTENT + length, 0);
+        sealed.truncate(length);
+        Ok((generation, sealed))
     }
 }
 

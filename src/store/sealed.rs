@@ -37,6 +37,7 @@ pub(crate) struct SealedStore {
 pub(crate) struct Session {
     /// The access token and what was said about it; no refresh token.
     pub(crate) token: OAuthToken,
+    /// What else there is; its access token was taken out to be opened.
     pub(crate) record: Record,
     /// The store's time when it was read.
     pub(crate) now: Timestamp,
@@ -311,7 +312,7 @@ impl SealedStore {
         let Some(sealed) = &record.refresh else {
             return Ok(None);
         };
-        self.open_lineage(key, sealed, record.generation).map(|lineage| Some(lineage.token))
+        self.open_lineage(key, sealed.clone(), record.generation).map(|lineage| Some(lineage.token))
     }
 
     /// A refresh token of that generation by itself.
@@ -321,7 +322,7 @@ impl SealedStore {
         sealed: &Sealed,
         generation: u64,
     ) -> Outcome<Secret> {
-        self.open_lineage(key, sealed, generation).map(|lineage| lineage.token)
+        self.open_lineage(key, sealed.clone(), generation).map(|lineage| lineage.token)
     }
 
     /// True if the session's refresh token is `token`, or came of it.
@@ -334,7 +335,7 @@ impl SealedStore {
         let Some(sealed) = &record.refresh else {
             return Ok(false);
         };
-        Ok(self.open_lineage(key, sealed, record.generation)?.knows(token))
+        Ok(self.open_lineage(key, sealed.clone(), record.generation)?.knows(token))
     }
 
     pub(crate) async fn put_login(
@@ -385,33 +386,39 @@ impl SealedStore {
         })
     }
 
-    fn open_session(&self, key: &SessionKey, record: Record, now: Timestamp) -> Outcome<Session> {
-        let token = self.open_access(key, &record.access, record.generation)?;
+    fn open_session(
+        &self,
+        key: &SessionKey,
+        mut record: Record,
+        now: Timestamp,
+    ) -> Outcome<Session> {
+        let access = std::mem::replace(&mut record.access, Sealed::new([]));
+        let token = self.open_access(key, access, record.generation)?;
         Ok(Session { token, record, now })
     }
 
     fn open_grant(&self, key: &SessionKey, grant: Grant) -> Outcome<Redeem> {
-        let refresh = self.open_lineage(key, &grant.refresh, grant.base)?;
-        let mut previous = self.open_access(key, &grant.access, grant.base)?;
+        let refresh = self.open_lineage(key, grant.refresh.clone(), grant.base)?;
+        let mut previous = self.open_access(key, grant.access.clone(), grant.base)?;
         previous.refresh_token = Some(refresh.token.clone());
         let Grant { base, sequence, tries, .. } = grant;
         Ok(Redeem { base, sequence, tries, refresh, previous, sealed: grant })
     }
 
-    fn open_access(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<OAuthToken> {
+    fn open_access(&self, key: &SessionKey, sealed: Sealed, at: u64) -> Outcome<OAuthToken> {
         let plain = self.open_blob(Label::of(key, Field::Access), sealed, at)?;
         access::from_plain(&plain).ok_or(SealedStoreError::Content)
     }
 
-    fn open_lineage(&self, key: &SessionKey, sealed: &Sealed, at: u64) -> Outcome<Lineage> {
+    fn open_lineage(&self, key: &SessionKey, sealed: Sealed, at: u64) -> Outcome<Lineage> {
         let plain = self.open_blob(Label::of(key, Field::Refresh), sealed, at)?;
         Lineage::from_plain(&plain).ok_or(SealedStoreError::Content)
     }
 
     /// Opens a blob of a record at generation `at`. An older blob in its place is refused: it was put
     /// there by somebody else. Where a spare was promoted, the last one's tokens stand for the new one.
-    fn open_blob(&self, label: Label<'_>, sealed: &Sealed, at: u64) -> Outcome<Zeroizing<Vec<u8>>> {
-        let (generation, plain) = self.keyring.open(label, sealed.as_bytes())?;
+    fn open_blob(&self, label: Label<'_>, sealed: Sealed, at: u64) -> Outcome<Zeroizing<Vec<u8>>> {
+        let (generation, plain) = self.keyring.open_in_place(label, sealed.into_bytes())?;
         if generation > at || generation + 1 < at {
             return Err(SealError::Broken.into());
         }

@@ -92,7 +92,7 @@ impl<'a> Exchange<'a> {
                 self.redeem(&Leave { redeem: &redeem, asked, given }, permit).await
             }
             Ok(At { reply: Begun::Newer(session), .. }) => {
-                ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, &session, asked)))
+                ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, *session, asked)))
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
             Err(error) => self.not_begun(&error),

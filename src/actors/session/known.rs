@@ -63,19 +63,17 @@ pub(crate) enum Condition {
 impl Known {
     /// Translates the store's time into this process's.
     pub(crate) fn of(
-        session: &Session,
+        session: Session,
         boot: BootTime,
         policy: &RefreshPolicy,
         ends_with_successor: bool,
     ) -> Self {
-        let record = &session.record;
-        let ahead = |at: Timestamp| boot + at.since(session.now);
+        let Session { token, record, now } = session;
+        let ahead = |at: Timestamp| boot + at.since(now);
         let lifetime = record.expires.map(|expires| expires.since(record.received));
         // A record from the future was written before the clock jumped back: its span still holds.
         let expires = match (record.expires, lifetime) {
-            (Some(expires), Some(lifetime)) => {
-                after(boot, expires.since(session.now).min(lifetime))
-            }
+            (Some(expires), Some(lifetime)) => after(boot, expires.since(now).min(lifetime)),
             _ => BootTime::NEVER,
         };
         let margin = lifetime.map_or(Duration::ZERO, |lifetime| policy.margin_of(lifetime));
@@ -89,21 +87,21 @@ impl Known {
             ends_with_successor,
         };
         let health = match record.status {
-            Status::Dead => Condition::Ended(Box::new(rejected(record))),
+            Status::Dead => Condition::Ended(Box::new(rejected(&record))),
             Status::Suspect { until } => Condition::Suspect { until: ahead(until) },
             Status::Active if record.refresh.is_none() => Condition::Fixed,
             Status::Active => Condition::Refreshable,
         };
-        let not_before = record.not_before.filter(|&at| at > session.now).map(ahead);
+        let not_before = record.not_before.filter(|&at| at > now).map(ahead);
         let noted = record.last_error.as_ref().filter(|_| not_before.is_some());
         Self {
-            provider: record.provider.clone(),
-            snapshot: Arc::new(Snapshot::new(&session.token, standing)),
+            provider: record.provider,
+            snapshot: Arc::new(Snapshot::of(token, standing)),
             health,
             lifetime,
             by_exchange: record.committed_attempt.is_some(),
             learned: boot,
-            age_then: session.now.since(record.received),
+            age_then: now.since(record.received),
             failures: record.failures,
             not_before,
             trouble: noted.map(|note| Box::new(outcome::noted(note))),
@@ -149,12 +147,10 @@ impl Known {
         }
     }
 
-    /// Notes an exchange that a former run of this node left open.
-    pub(crate) fn with_abandoned(mut self, session: &Session, node: &NodeId) -> Self {
-        self.abandoned = session.record.slot.as_ref().and_then(|slot| {
-            let mine = slot.node.name == node.name && slot.node.incarnation != node.incarnation;
-            mine.then(|| Box::new(slot.clone()))
-        });
+    /// Notes the exchange in flight, if a former run of this node left it open.
+    pub(crate) fn with_abandoned(mut self, slot: Option<Slot>, node: &NodeId) -> Self {
+        let is_former = |run: &NodeId| run.name == node.name && run.incarnation != node.incarnation;
+        self.abandoned = slot.filter(|slot| is_former(&slot.node)).map(Box::new);
         self
     }
 

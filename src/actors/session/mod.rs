@@ -21,4 +21,4 @@ pub(crate) use self::messages::{
     Freshness, GetToken, Learned, Outdated, Passivate, Present, RefreshDue, Want,
 };
 pub(crate) use self::outcome::{LoadOutcome, store_failure};
-pub(crate) use self::work::{load, recheck, resolve};
+pub(crate) use self::work::{load, load_during, recheck, resolve};

@@ -278,7 +278,7 @@ fn a_record_older_than_this_machines_uptime_is_as_old_as_it_is() {
     let session = Session { token, record: entry.record.unwrap(), now };
     let shortly_after_boot = BootTime::from_nanos(1_000_000_000);
 
-    let known = Known::of(&session, shortly_after_boot, &RefreshPolicy::default(), false);
+    let known = Known::of(session, shortly_after_boot, &RefreshPolicy::default(), false);
 
     assert_eq!(known.age(shortly_after_boot), 10 * DAY);
     assert_eq!(known.age(shortly_after_boot + DAY), 11 * DAY);

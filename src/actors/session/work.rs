@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::actors::registry::Load;
 use crate::actors::session::Known;
 use crate::actors::session::exchange::{Exchange, TIMER_SLACK, later};
 use crate::actors::session::known::Condition;
@@ -19,7 +20,11 @@ const RELOADS: usize = 3;
 
 /// Reads the record and publishes what it says.
 pub(crate) async fn load(shared: &Shared, key: &SessionKey) -> LoadOutcome {
-    let load = shared.registry.begin_load(key);
+    load_during(shared, key, &shared.registry.begin_load(key)).await
+}
+
+/// The same within a read that the registry knows of.
+pub(crate) async fn load_during(shared: &Shared, key: &SessionKey, load: &Load<'_>) -> LoadOutcome {
     let mut outcome = load_once(shared, key).await;
     for _ in 0..RELOADS {
         let outdated = matches!(&outcome, LoadOutcome::Known(known) if load.is_outdated(known.snapshot.version()));
@@ -35,7 +40,7 @@ async fn load_once(shared: &Shared, key: &SessionKey) -> LoadOutcome {
     let asked = shared.clock.boot();
     match shared.store.load(key).await {
         Ok(At { reply: Opened::Live(session), .. }) => {
-            LoadOutcome::Known(Box::new(publish(shared, key, &session, asked)))
+            LoadOutcome::Known(Box::new(publish(shared, key, *session, asked)))
         }
         Ok(At { reply: Opened::Gone, .. }) => {
             shared.registry.retract(key, 0);
@@ -64,10 +69,11 @@ fn absent(shared: &Shared, key: &SessionKey) -> LoadOutcome {
 pub(crate) fn publish(
     shared: &Shared,
     key: &SessionKey,
-    session: &Session,
+    mut session: Session,
     asked: BootTime,
 ) -> Known {
-    let known = shared.known(session).with_abandoned(session, &shared.node);
+    let slot = session.record.slot.take();
+    let known = shared.known(session).with_abandoned(slot, &shared.node);
     shared.registry.publish(key, &known.snapshot, asked);
     known
 }

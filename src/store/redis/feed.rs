@@ -4,6 +4,7 @@
 //! is subscribed to before the first session of its bucket is read, so that no change falls in between.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::broadcast;
@@ -25,6 +26,8 @@ pub(super) struct Feed {
     news: broadcast::Sender<News>,
     /// By which connection each bucket's channel was subscribed to; 0 for none.
     subscribed: Box<[AtomicU32]>,
+    /// Buckets somebody waits to see subscribed to.
+    asked: Mutex<Vec<Bucket>>,
     /// The earliest time something of each bucket is due, as far as this node knows.
     due: Box<[AtomicI64]>,
 }
@@ -34,6 +37,7 @@ impl Feed {
         Self {
             news: broadcast::Sender::new(NEWS),
             subscribed: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect(),
+            asked: Mutex::default(),
             due: (0..BUCKETS).map(|_| AtomicI64::new(UNKNOWN)).collect(),
         }
     }
@@ -56,6 +60,16 @@ impl Feed {
         for bucket in buckets {
             self.subscribed[bucket.index()].store(serial, Ordering::Release);
         }
+    }
+
+    /// Has the buckets subscribed to by whoever subscribes next.
+    pub(super) fn ask_for<'a>(&self, buckets: impl Iterator<Item = &'a Bucket>) {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).extend(buckets);
+    }
+
+    /// What was asked for since the last call.
+    pub(super) fn take_asked(&self) -> Vec<Bucket> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Every bucket that was ever subscribed to.

@@ -51,15 +51,30 @@ impl Names {
     }
 
     pub(super) fn entry(&self, bucket: Bucket, key: &SessionKey) -> String {
-        format!("{}{{{:03x}}}s{}", self.prefix, bucket.0, key.joined())
+        self.tagged(bucket, &["s", key.joined()])
     }
 
     pub(super) fn due(&self, bucket: Bucket) -> String {
-        format!("{}{{{:03x}}}due", self.prefix, bucket.0)
+        self.tagged(bucket, &["due"])
     }
 
     pub(super) fn channel(&self, bucket: Bucket) -> String {
-        format!("{}{{{:03x}}}", self.prefix, bucket.0)
+        self.tagged(bucket, &[])
+    }
+
+    /// By hand, since every read makes a name: formatting one takes longer than opening its token's seal.
+    fn tagged(&self, bucket: Bucket, rest: &[&str]) -> String {
+        let rest_len: usize = rest.iter().map(|part| part.len()).sum();
+        let mut name = String::with_capacity(self.prefix.len() + "{fff}".len() + rest_len);
+        name.push_str(&self.prefix);
+        name.push('{');
+        for shift in [8, 4, 0] {
+            let digit = u32::from(bucket.0 >> shift & 0xf);
+            name.push(char::from_digit(digit, 16).expect("below 16"));
+        }
+        name.push('}');
+        rest.iter().for_each(|part| name.push_str(part));
+        name
     }
 
     pub(super) fn session(&self, key: &SessionKey) -> SessionNames {

@@ -52,6 +52,12 @@ pub(super) struct Live {
     pub(super) serial: u32,
 }
 
+/// The part of [`Live`] that one call needs.
+pub(super) struct Line {
+    wire: Wire,
+    serial: u32,
+}
+
 /// Everything about the way to Redis.
 pub(super) struct Link {
     pub(super) options: RedisOptions,
@@ -69,6 +75,7 @@ pub(super) struct Link {
     state: Mutex<State>,
     settling_until: AtomicU64,
     permits: Semaphore,
+    subscribing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -96,6 +103,7 @@ impl Link {
             state: Mutex::default(),
             settling_until: AtomicU64::new(0),
             permits: Semaphore::new(IN_FLIGHT),
+            subscribing: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -108,6 +116,14 @@ impl Link {
         })
     }
 
+    /// The connection for one call.
+    fn line(&self) -> Outcome<Line> {
+        match &*self.live.load() {
+            Some(live) => Ok(Line { wire: live.wire.clone(), serial: live.serial }),
+            None => self.live().map(|live| Line { wire: live.wire.clone(), serial: live.serial }),
+        }
+    }
+
     /// Runs a script. Its effect is in doubt after an error, and every script is safe to repeat.
     pub(super) async fn run(
         &self,
@@ -115,8 +131,8 @@ impl Link {
         keys: &[&str],
         arguments: impl FnOnce(&mut Cmd),
     ) -> Outcome<Value> {
-        let live = self.live()?;
-        self.run_on(&live, live.wire.clone(), invocation(script, keys, arguments), script).await
+        let line = self.line()?;
+        self.run_on(line, invocation(script, keys, arguments), script).await
     }
 
     /// As [`Link::run`], behind everything that waits for replicas: it may be about that.
@@ -127,18 +143,13 @@ impl Link {
         arguments: impl FnOnce(&mut Cmd),
     ) -> Outcome<Value> {
         let live = self.live()?;
-        let wire = live.confirming.clone();
-        self.run_on(&live, wire, invocation(script, keys, arguments), script).await
+        let line = Line { wire: live.confirming.clone(), serial: live.serial };
+        self.run_on(line, invocation(script, keys, arguments), script).await
     }
 
-    async fn run_on(
-        &self,
-        live: &Live,
-        mut wire: Wire,
-        command: Cmd,
-        script: &Script,
-    ) -> Outcome<Value> {
-        self.within(live, async {
+    async fn run_on(&self, line: Line, command: Cmd, script: &Script) -> Outcome<Value> {
+        let Line { mut wire, serial } = line;
+        self.within(serial, async {
             match wire.command(&command).await {
                 Err(error) if is_unknown_script(&error) => {
                     wire.command(&load(script)).await?;
@@ -171,7 +182,7 @@ impl Link {
         // The server looks ten times a second whether a wait is over.
         let deadline = self.options.deadline + self.options.confirm_within + CLIENTS_CRON;
         let answers = self
-            .within_span(&live, deadline, async {
+            .within_span(live.serial, deadline, async {
                 let mut wire = live.confirming.clone();
                 let answers = wire.commands(&both, keys[0]).await?;
                 match answers.first() {
@@ -195,21 +206,36 @@ impl Link {
 
     /// Sends one plain command.
     pub(super) async fn command(&self, command: &Cmd) -> Outcome<Value> {
-        let live = self.live()?;
-        self.within(&live, async { live.wire.clone().command(command).await }).await
+        let line = self.line()?;
+        self.send(line, command).await
+    }
+
+    pub(super) async fn send(&self, mut line: Line, command: &Cmd) -> Outcome<Value> {
+        self.within(line.serial, line.wire.command(command)).await
+    }
+
+    /// The connection for a call that reads a session of the bucket: its channel is subscribed to.
+    pub(super) async fn listening(&self, bucket: Bucket) -> Outcome<Line> {
+        let line = self.line()?;
+        if self.feed.is_subscribed(bucket, line.serial) {
+            return Ok(line);
+        }
+        // Once a bucket and connection: what that needs is not made room for in every read.
+        Box::pin(self.subscribe(&[bucket])).await?;
+        self.line()
     }
 
     async fn within<T>(
         &self,
-        live: &Live,
+        serial: u32,
         call: impl Future<Output = RedisResult<T>>,
     ) -> Outcome<T> {
-        self.within_span(live, self.options.deadline, call).await
+        self.within_span(serial, self.options.deadline, call).await
     }
 
     async fn within_span<T>(
         &self,
-        live: &Live,
+        serial: u32,
         deadline: Duration,
         call: impl Future<Output = RedisResult<T>>,
     ) -> Outcome<T> {
@@ -232,38 +258,59 @@ impl Link {
             && self.server_clock.is_some()
             && wants_new_connection(error)
         {
-            self.lost(live.serial, error.clone());
+            self.lost(serial, error.clone());
         }
         answer
     }
 
-    /// Subscribes to the buckets' channels, unless that is done.
+    /// Subscribes to the buckets' channels, unless that is done. Who waits for another's turn has his
+    /// buckets subscribed to in it.
     pub(super) async fn subscribe(&self, buckets: &[Bucket]) -> Outcome<()> {
         let live = self.live()?;
         let missing = |bucket: &&Bucket| !self.feed.is_subscribed(**bucket, live.serial);
-        if !buckets.iter().any(|bucket| missing(&bucket)) {
+        let is_done = || !buckets.iter().any(|bucket| missing(&bucket));
+        if is_done() {
             return Ok(());
         }
-        let missing: Vec<Bucket> = buckets.iter().filter(missing).copied().collect();
-        // In a cluster one shard may be gone while the others answer.
-        let at_once = if self.server_clock.is_some() { SUBSCRIBE } else { 1 };
-        let parts: Vec<Vec<Bucket>> = missing.chunks(at_once).map(<[Bucket]>::to_vec).collect();
-        let each = parts.into_iter().map(|some| {
-            let wire = live.wire.clone();
-            let live = &live;
-            async move {
-                let subscribed = self.within(live, wire.subscribe(&self.names, &some)).await;
-                // One that failed is subscribed to by the next connection, or the next attempt.
-                let serial = if subscribed.is_ok() { live.serial } else { u32::MAX };
-                self.feed.set_subscribed(&some, serial);
-                // What was announced before was not heard.
-                some.iter().for_each(|bucket| self.feed.forget_due(*bucket));
-                subscribed
-            }
-        });
-        // A few at a time, so that other calls come in between.
+        if self.server_clock.is_none() {
+            let missing: Vec<Bucket> = buckets.iter().filter(missing).copied().collect();
+            return self.subscribe_each(&live, missing).await;
+        }
+        self.feed.ask_for(buckets.iter().filter(missing));
+        let _one_at_a_time = self.subscribing.lock().await;
+        if is_done() {
+            return Ok(());
+        }
+        let mut asked = self.feed.take_asked();
+        asked.extend(buckets);
+        asked.sort_unstable();
+        asked.dedup();
+        let missing: Vec<Bucket> = asked.iter().filter(missing).copied().collect();
+        for some in missing.chunks(SUBSCRIBE) {
+            self.subscribe_some(&live, some).await?;
+        }
+        Ok(())
+    }
+
+    /// In a cluster one shard may be gone while the others answer. A few at a time, so that other calls come
+    /// in between.
+    async fn subscribe_each(&self, live: &Live, buckets: Vec<Bucket>) -> Outcome<()> {
+        let each = buckets
+            .into_iter()
+            .map(|bucket| async move { self.subscribe_some(live, &[bucket]).await });
         let each = stream::iter(each).buffer_unordered(AT_ONCE);
         each.fold(Ok(()), async |all, one| all.and(one)).await
+    }
+
+    async fn subscribe_some(&self, live: &Live, some: &[Bucket]) -> Outcome<()> {
+        let subscribing = live.wire.clone().subscribe(&self.names, some);
+        let subscribed = self.within(live.serial, subscribing).await;
+        // One that failed is subscribed to by the next connection, or the next attempt.
+        let serial = if subscribed.is_ok() { live.serial } else { u32::MAX };
+        self.feed.set_subscribed(some, serial);
+        // What was announced before was not heard.
+        some.iter().for_each(|bucket| self.feed.forget_due(*bucket));
+        subscribed
     }
 
     /// The connection of that number is of no use any more.

@@ -186,15 +186,16 @@ impl SessionStore for RedisStore {
 
     async fn read(&self, key: &SessionKey) -> Result<At<Entry>, StoreError> {
         let bucket = Bucket::of(key);
-        self.link.subscribe(&[bucket]).await?;
+        let line = self.link.listening(bucket).await?;
         let clock = self.link.server_clock.as_ref();
         // Told before the question is sent, so that it is never ahead of the server.
         let Some(now) = clock.and_then(|clock| clock.at(self.link.clock.boot())) else {
-            return self.load_whole(key).await;
+            return Box::pin(self.load_whole(key)).await;
         };
-        let mut get = redis::cmd("GET");
-        get.arg(self.link.names.entry(bucket, key));
-        Ok(At { now, reply: entry_of(self.link.command(&get).await?)? })
+        let name = self.link.names.entry(bucket, key);
+        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
+        get.arg("GET").arg(name);
+        Ok(At { now, reply: entry_of(self.link.send(line, &get).await?)? })
     }
 
     async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError> {
