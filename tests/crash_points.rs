@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fleet::class::Class;
 use fleet::node::Node;
-use fleet::{Fleet, Setup, eventually, restore, user_of};
+use fleet::{Fleet, Setup, a_few_at_once, eventually, restore, user_of};
 use futures_util::future::join_all;
 use tokenhive::simulator::{FaultAction, FaultRule};
 use tokio::sync::Semaphore;
@@ -132,8 +132,7 @@ impl Case {
         let session = format!("{}-{number}", self.class.letter());
         assert_eq!(user_of(&session), minted.user);
         let request = restore(&session, self.class, &minted, self.life());
-        let restored = async || node.ask(request.clone()).await.ok();
-        eventually(&format!("{name} is restored"), restored).await;
+        node.insist(request).await;
         (node, session)
     }
 
@@ -204,7 +203,7 @@ async fn an_answer_that_only_the_journal_has_is_brought_home_by_the_next_start()
         .into_iter()
         .flat_map(|class| ["t5", "t6"].map(|point| Case { class, point, after: After::Restart }));
     let cases: Vec<_> = cases.collect();
-    let mut begun = join_all(cases.iter().map(|case| case.begin(&fleet))).await;
+    let mut begun = a_few_at_once(cases.iter().map(|case| case.begin(&fleet))).await;
     for (case, (node, session)) in cases.iter().zip(&begun) {
         let late = FaultAction::DelayAfterCommit { ms: 1000 };
         fleet.spoil_next(case.class, std::slice::from_ref(session), late);
@@ -215,7 +214,7 @@ async fn an_answer_that_only_the_journal_has_is_brought_home_by_the_next_start()
     fleet.redis.pause().await;
     join_all(begun.iter_mut().map(|(node, _)| node.until_killed())).await;
     fleet.redis.resume().await;
-    join_all(begun.iter_mut().map(|(node, _)| node.restart())).await;
+    a_few_at_once(begun.iter_mut().map(|(node, _)| node.restart())).await;
 
     for (case, (node, session)) in cases.iter().zip(&begun) {
         let home = async || {

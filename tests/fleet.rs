@@ -17,7 +17,7 @@ use fleet::dice::seed;
 use fleet::met::Met;
 use fleet::nemesis::Fault;
 use fleet::node::Node;
-use fleet::{Fleet, IMPATIENT, Setup, eventually, scaled};
+use fleet::{Fleet, IMPATIENT, Setup, a_few_at_once, eventually, scaled};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokenhive::simulator::{FaultAction, Outcome, RevocationReason};
@@ -199,7 +199,7 @@ async fn a_logout_on_one_node_stops_the_others_within_a_second_and_ends_the_toke
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_halted_holders_late_answer_never_replaces_a_newer_generation() {
-    join_all([Class::M, Class::G, Class::S].map(late_answer)).await;
+    a_few_at_once([Class::M, Class::G, Class::S].map(late_answer)).await;
 }
 
 /// Node a is halted between the provider's commit and its answer for longer than the patience, and node b
@@ -280,7 +280,7 @@ async fn a_node_that_was_held_up_before_it_sent_sends_nothing() {
         let senders: Vec<_> = senders.iter().map(|event| event.from.as_deref()).collect();
         assert_eq!(senders, [Some("b")], "{class:?}");
     };
-    join_all(Class::ALL.map(each)).await;
+    a_few_at_once(Class::ALL.map(each)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

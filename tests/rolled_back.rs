@@ -10,8 +10,7 @@ mod fleet;
 use std::time::Duration;
 
 use fleet::class::Class;
-use fleet::{Fleet, Setup, eventually};
-use futures_util::future::join_all;
+use fleet::{Fleet, Setup, a_few_at_once, eventually};
 use tokenhive::simulator::FaultAction;
 
 /// How long nothing begins on a server that may have lost writes.
@@ -53,7 +52,7 @@ async fn an_exchange_in_flight_that_redis_forgot_is_not_begun_again() {
         let senders: Vec<_> = presented.iter().map(|event| event.from.as_deref()).collect();
         assert_eq!(senders, [Some("a")], "{class:?}");
     };
-    join_all(STRICT.map(each)).await;
+    a_few_at_once(STRICT.map(each)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,5 +82,5 @@ async fn a_generation_that_redis_forgot_is_put_back_and_its_predecessor_not_pres
         let totals = fleet.truth(class).totals;
         assert_eq!((totals.presentations, totals.redeemed_generations), (2, 2), "{class:?}");
     };
-    join_all(STRICT.map(each)).await;
+    a_few_at_once(STRICT.map(each)).await;
 }

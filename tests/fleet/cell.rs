@@ -81,10 +81,8 @@ impl Cell {
             lifetime: LIFETIME,
             latency: LATENCY,
             seed: self.seed,
-            journal: true,
-            told: Vec::new(),
+            ..Setup::of(Class::R).impatient().tell("store-deadline-ms", 500)
         }
-        .impatient()
     }
 
     fn plan(&self) -> Plan {

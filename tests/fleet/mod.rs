@@ -11,9 +11,12 @@ pub mod node;
 pub mod redis;
 pub mod verdict;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokenhive::model::{Clock as _, SystemClock};
@@ -47,7 +50,7 @@ pub struct Setup {
     pub seed: u64,
     pub journal: bool,
     /// More of what nodes are told on their command line.
-    pub told: Vec<String>,
+    pub told: BTreeMap<&'static str, String>,
 }
 
 impl Setup {
@@ -60,13 +63,14 @@ impl Setup {
             latency: Duration::ZERO,
             seed: 1,
             journal: true,
-            told: Vec::new(),
+            // A busy machine is slow.
+            told: BTreeMap::from([("store-deadline-ms", "2000".to_owned())]),
         }
     }
 
     /// Also tells nodes `option`, as on their command line.
-    pub fn tell(mut self, option: &str, value: impl ToString) -> Self {
-        self.told.extend([format!("--{option}"), value.to_string()]);
+    pub fn tell(mut self, option: &'static str, value: impl ToString) -> Self {
+        self.told.insert(option, value.to_string());
         self
     }
 
@@ -157,7 +161,9 @@ impl Fleet {
         for Provider { class, simulator, .. } in &self.providers {
             tell("provider", format!("{}={}@{}", class.id(), class.told(), simulator.base_url()));
         }
-        arguments.extend(self.setup.told.iter().cloned());
+        for (option, value) in &self.setup.told {
+            tell(option, value.clone());
+        }
         Recipe { name: name.to_owned(), arguments, log: path(format!("{fleet}-{name}.log")) }
     }
 
@@ -189,10 +195,8 @@ impl Fleet {
             }
             let nodes = self.nodes.iter().cycle();
             let restoring =
-                requests.into_iter().zip(nodes).map(|(request, node)| node.ask(request));
-            for restored in join_all(restoring).await {
-                restored.expect("a session is restored");
-            }
+                requests.into_iter().zip(nodes).map(|(request, node)| node.insist(request));
+            join_all(restoring).await;
         }
     }
 
@@ -204,7 +208,7 @@ impl Fleet {
         provider.sessions += 1;
         let name = session(class, provider.sessions);
         let request = restore(&name, class, &minted, left);
-        self.nodes[node].ask(request).await.expect("the session is restored");
+        self.nodes[node].insist(request).await;
         name
     }
 
@@ -318,6 +322,11 @@ pub fn restore(session: &str, class: Class, minted: &Minted, left: Duration) -> 
 /// Milliseconds on the wall clock, as the provider's log has them.
 pub fn now_ms() -> i64 {
     SystemClock.now().as_millis()
+}
+
+/// Awaits all of them, a few at a time: starting nodes is what keeps a machine busy.
+pub async fn a_few_at_once<T>(all: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    stream::iter(all).buffered(2).collect().await
 }
 
 /// Looks again and again until `look` sees something; tells how long that took.

@@ -14,6 +14,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 
+use crate::fleet::eventually;
+
 /// How long a node may take to start, to reply, or to stop.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -82,6 +84,12 @@ impl Node {
             Ok(None) => Err(Refusal { kind: "ended".into(), message: "the node ended".into() }),
             Err(_) => panic!("{} does not reply to {request}", self.name()),
         }
+    }
+
+    /// Asks until the node has done it: on a busy machine its store may not answer in time.
+    pub async fn insist(&self, request: Value) -> Value {
+        let what = format!("{} has done {}", self.name(), request["op"]);
+        eventually(&what, async || self.ask(request.clone()).await.ok()).await.0
     }
 
     pub async fn token(&self, session: &str) -> Result<Value, Refusal> {
