@@ -8,7 +8,6 @@ mod redis_support;
 #[expect(dead_code, reason = "every test binary uses its own part")]
 mod support;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use redis_support::{DURABLE, RedisServer};
@@ -54,10 +53,6 @@ impl Fleet {
         RedisStore::connect_with(self.redis_options()).await.unwrap()
     }
 
-    fn journal(&self, node: &str) -> PathBuf {
-        self.folder.path().join(node)
-    }
-
     async fn node(&self, name: &str) -> TokenHive {
         self.node_with(name, |builder| builder).await
     }
@@ -71,7 +66,7 @@ impl Fleet {
             .provider(provider(&self.simulator).timeout(Duration::from_secs(3)))
             .store(self.store().await)
             .keyring(self.keyring.clone())
-            .journal(JournalOptions::in_directory(self.journal(name)))
+            .journal(JournalOptions::in_directory(self.folder.path().join(name)))
             .dead_after(Duration::from_secs(5));
         adjust(eager(builder)).start().await.unwrap()
     }
@@ -381,7 +376,7 @@ async fn a_full_journal_stops_refreshes_only_where_an_answer_cannot_be_had_again
         let full = JournalOptions {
             segment_bytes: 64 * 1024,
             max_bytes: 64 * 1024,
-            ..JournalOptions::in_directory(fleet.journal("a"))
+            ..JournalOptions::in_directory(fleet.folder.path().join("a"))
         };
         let forgiving = provider(&fleet.simulator)
             .id("forgiving")

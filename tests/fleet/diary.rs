@@ -45,6 +45,12 @@ impl Diary {
         halted.next().map(|it| it.until_ms - it.from_ms)
     }
 
+    /// When a halt of the node that overlaps a span of time was over.
+    pub fn halt_ends(&self, node: &str, from_ms: i64, until_ms: i64) -> Option<i64> {
+        let halted = self.entries.iter().filter(|it| it.what == Disturbance::Halted(node.into()));
+        halted.filter(|it| it.overlaps(from_ms, until_ms)).map(|it| it.until_ms).max()
+    }
+
     /// Whether Redis was out of reach at some time within a span.
     pub fn redis_was_out(&self, from_ms: i64, until_ms: i64) -> bool {
         let out =

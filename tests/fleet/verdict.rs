@@ -122,7 +122,10 @@ impl Run<'_> {
         }
         let at = redeemed.at_ms;
         let (from, until) = self.around(redeemed);
-        if let Some(killed) = self.diary.killed(node, at, until) {
+        // A node that is halted has the answer in its socket until it runs again.
+        let halt_ends =
+            self.diary.halt_ends(node, from, until).map_or(until, |end| end + until - at);
+        if let Some(killed) = self.diary.killed(node, at, halt_ends.max(until)) {
             let after = killed - at;
             return Ok(format!(
                 "node {node} was killed {after} ms after the provider's commit: {}",

@@ -60,7 +60,8 @@ async fn an_older_blob_in_the_place_of_a_newer_one_is_refused() {
     let bench = Bench::new();
     let first = bench.put(token()).await.record;
 
-    bench.put_sealed(&first, first.access.clone(), 2).await;
+    let stored = bench.inner.load(&bench.key).await.unwrap().reply.record.unwrap();
+    bench.put_sealed(&first, stored.access, 2).await;
 
     let refused = SealedStoreError::Seal(SealError::Broken);
     match bench.store.load(&bench.key).await {
