@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
 use oauth2::{RefreshToken, TokenResponse as _};
 use redis::aio::MultiplexedConnection;
@@ -16,7 +15,7 @@ use tokio::sync::Mutex;
 use crate::common::{HOUR, store};
 use crate::rivals::TokenEndpoint;
 use crate::server::Server;
-use crate::stats::{self, Calls};
+use crate::stats::{self, Calls, Count};
 use crate::support::{provider, saved, table};
 use crate::timing::{Sample, now};
 
@@ -58,7 +57,7 @@ pub struct Effort {
 #[derive(Default)]
 struct Asked {
     calls: Calls,
-    refreshes: usize,
+    refreshes: u64,
 }
 
 pub async fn measure(server: &Server, effort: Effort) {
@@ -83,14 +82,18 @@ pub async fn measure(server: &Server, effort: Effort) {
     let rows: Vec<[String; 2]> =
         NAMES.iter().zip(&rates).map(|(name, rate)| [(*name).to_owned(), rate.show(0)]).collect();
     table(["", "refreshes a second"], &rows);
-    let each = |(name, calls_of): (&String, &u64)| {
-        [name.clone(), format!("{:.3}", ratio(*calls_of, asked.refreshes))]
-    };
-    let rows: Vec<[String; 2]> = asked.calls.iter().map(each).collect();
     println!(
         "commands a refresh on Redis and journal, those of scripts included (INFO commandstats):\n"
     );
-    table(["command", "calls a refresh"], &rows);
+    let rows: Vec<[String; 3]> = asked
+        .calls
+        .iter()
+        .map(|(name, Count { calls, micros })| {
+            let (each, took) = (ratio(*calls, asked.refreshes), ratio(*micros, *calls));
+            [name.clone(), format!("{each:.3}"), format!("{took:.1}")]
+        })
+        .collect();
+    table(["command", "calls a refresh", "µs of the server a call"], &rows);
 }
 
 async fn simulator() -> Simulator {
@@ -122,9 +125,11 @@ async fn hive(server: &Server, who: usize, effort: Effort, asked: &mut Asked) ->
     let rate = run(effort, |number| refresh(hive.clone(), keys[number].clone())).await;
     if who == 0 {
         for (name, more) in stats::difference(&before, &stats::calls(server).await) {
-            *asked.calls.entry(name).or_default() += more;
+            let sum = asked.calls.entry(name).or_default();
+            sum.calls += more.calls;
+            sum.micros += more.micros;
         }
-        asked.refreshes += SESSIONS * effort.refreshes;
+        asked.refreshes += refreshes(effort);
     }
     hive.shutdown().await;
     simulator.shutdown().await;
@@ -212,15 +217,16 @@ where
     for task in tasks {
         task.await.expect("every refresh succeeds");
     }
-    per_second(SESSIONS * effort.refreshes, began.elapsed())
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let refreshes = refreshes(effort) as f64;
+    refreshes / began.elapsed().as_secs_f64()
+}
+
+fn refreshes(effort: Effort) -> u64 {
+    (SESSIONS * effort.refreshes) as u64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn per_second(count: usize, span: Duration) -> f64 {
-    count as f64 / span.as_secs_f64()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn ratio(calls: u64, refreshes: usize) -> f64 {
-    calls as f64 / refreshes as f64
+fn ratio(some: u64, all: u64) -> f64 {
+    some as f64 / all as f64
 }

@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use crate::server::Server;
 
-/// Calls by the command's name, those of scripts included.
-pub type Calls = BTreeMap<String, u64>;
+/// What was called, by the command's name, those of scripts included.
+pub type Calls = BTreeMap<String, Count>;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    pub calls: u64,
+    /// The server's time in them. A script's includes that of what it calls.
+    pub micros: u64,
+}
 
 /// Nobody asked for anything for so long: whoever began something is done with it.
 const QUIET: Duration = Duration::from_millis(100);
@@ -28,19 +35,21 @@ pub async fn calls(server: &Server) -> Calls {
     let stats = info(server, "commandstats").await;
     let calls = stats.iter().filter_map(|(name, value)| {
         let name = name.strip_prefix("cmdstat_").filter(|name| !OURS.contains(name))?;
-        let calls = value.split(',').find_map(|field| field.strip_prefix("calls="))?;
-        Some((name.to_owned(), calls.parse().ok()?))
+        let field =
+            |name| value.split(',').find_map(|field| field.strip_prefix(name)?.parse().ok());
+        Some((name.to_owned(), Count { calls: field("calls=")?, micros: field("usec=")? }))
     });
     calls.collect()
 }
 
 /// What was called from one look to the next.
 pub fn difference(before: &Calls, after: &Calls) -> Calls {
-    let more = after.iter().map(|(name, calls)| {
-        let earlier = before.get(name).copied().unwrap_or(0);
-        (name.clone(), calls - earlier)
+    let more = after.iter().map(|(name, now)| {
+        let then = before.get(name).copied().unwrap_or_default();
+        let more = Count { calls: now.calls - then.calls, micros: now.micros - then.micros };
+        (name.clone(), more)
     });
-    more.filter(|(_, calls)| *calls > 0).collect()
+    more.filter(|(_, more)| more.calls > 0).collect()
 }
 
 /// Bytes that data and buffers take.

@@ -44,7 +44,8 @@ impl SessionKey {
         self.parts().1
     }
 
-    fn parts(&self) -> (&str, &str) {
+    /// Tenant and session, found by one look at the name.
+    pub(crate) fn parts(&self) -> (&str, &str) {
         self.0.split_once(SEPARATOR).expect("every key was joined by it")
     }
 

@@ -54,7 +54,8 @@ pub struct Label<'a> {
 impl<'a> Label<'a> {
     /// A field of a session.
     pub fn of(key: &'a SessionKey, field: Field) -> Self {
-        Self { tenant: key.tenant(), session: key.session(), field }
+        let (tenant, session) = key.parts();
+        Self { tenant, session, field }
     }
 
     /// A login in progress, named by the digest of its state.
