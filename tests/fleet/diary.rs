@@ -45,6 +45,14 @@ impl Diary {
         halted.next().map(|it| it.until_ms - it.from_ms)
     }
 
+    /// Whether the node was killed within a span of time, and not there again at its end.
+    pub fn was_down(&self, node: &str, from_ms: i64, until_ms: i64) -> bool {
+        let mut killed =
+            self.entries.iter().filter(|it| it.what == Disturbance::Killed(node.into()));
+        let span = from_ms..=until_ms;
+        killed.any(|it| span.contains(&it.from_ms) && it.until_ms >= until_ms)
+    }
+
     /// When a halt of the node that overlaps a span of time was over.
     pub fn halt_ends(&self, node: &str, from_ms: i64, until_ms: i64) -> Option<i64> {
         let halted = self.entries.iter().filter(|it| it.what == Disturbance::Halted(node.into()));

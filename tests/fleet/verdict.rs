@@ -133,6 +133,13 @@ impl Run<'_> {
             ));
         }
         let patience = i64::try_from(self.patience.as_millis()).expect("minutes");
+        // Only its journal had the answer, and it was not there to say so before the patience was over.
+        if self.class == Class::R
+            && refused.at_ms - at >= patience
+            && self.diary.was_down(node, at, refused.at_ms)
+        {
+            return Ok(format!("node {node} was down when its patience was over: {}", story()));
+        }
         match self.diary.halted(node, from, until) {
             Some(span) if span >= patience && self.class == Class::R => Ok(format!(
                 "node {node} was halted for {span} ms, longer than the patience of {patience} ms: {}",
