@@ -106,7 +106,13 @@ impl Run<'_> {
             event.outcome.is_some_and(|outcome| !outcome.is_success())
                 && event.outcome != Some(Outcome::NotConsumed)
         };
-        let Some(refused) = events.iter().find(is_refused) else {
+        // Where a refusal revokes, the first one was the end. Where it does nothing else, all but the last
+        // were healed by a late answer, for the session went on.
+        let refused = match self.class {
+            Class::S => events.iter().rfind(is_refused),
+            _ => events.iter().find(is_refused),
+        };
+        let Some(refused) = refused else {
             return Err("the provider never refused it".to_owned());
         };
         let redeemed = events.iter().find(|event| {
@@ -226,6 +232,24 @@ mod tests {
         let verdict = judge(Class::R, twice(Answer::Sent), &Diary::default());
 
         assert_eq!((verdict.unexplained.len(), verdict.unexcused.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_ended_a_session_is_its_last_refusal_where_a_late_answer_healed_an_earlier_one() {
+        let events = || {
+            vec![
+                presented(1, "t", Outcome::Redeemed, Answer::Sent),
+                presented(2, "t", Outcome::ReplayRejected, Answer::Sent),
+                presented(3, "u", Outcome::Redeemed, Answer::Withheld),
+                presented(4, "u", Outcome::ReplayRejected, Answer::Sent),
+            ]
+        };
+
+        assert_eq!(judge(Class::S, events(), &Diary::default()).explained.len(), 1);
+        assert_eq!(judge(Class::R, events(), &Diary::default()).unexplained.len(), 1);
+        let mut unhealed = events();
+        unhealed.truncate(2);
+        assert_eq!(judge(Class::S, unhealed, &Diary::default()).unexplained.len(), 1);
     }
 
     #[test]
