@@ -32,10 +32,11 @@ impl Diary {
         self.entries.push(Entry { what, from_ms, until_ms });
     }
 
-    /// When the node was killed within a span of time.
+    /// When the node was killed within a span of time; of several times the one nearest to its middle.
     pub fn killed(&self, node: &str, from_ms: i64, until_ms: i64) -> Option<i64> {
         let killed = self.entries.iter().filter(|it| it.what == Disturbance::Killed(node.into()));
-        killed.map(|it| it.from_ms).find(|at| (from_ms..=until_ms).contains(at))
+        let within = killed.map(|it| it.from_ms).filter(|at| (from_ms..=until_ms).contains(at));
+        within.min_by_key(|at| at.abs_diff(from_ms.midpoint(until_ms)))
     }
 
     /// For how long the node was halted by something that overlaps a span of time.
