@@ -65,7 +65,8 @@ async fn refresh_all(store: &Arc<RedisStore>, sessions: usize) {
         let store = Arc::clone(store);
         tokio::spawn(async move {
             for number in (writer..sessions).step_by(WRITERS) {
-                for generation in 1..=REFRESHES {
+                let at_login = generation(&store, number).await;
+                for generation in at_login..at_login + REFRESHES {
                     refresh(&store, number, generation).await;
                 }
             }
@@ -74,6 +75,12 @@ async fn refresh_all(store: &Arc<RedisStore>, sessions: usize) {
     for writer in writers.collect::<Vec<_>>() {
         writer.await.expect("every session is there");
     }
+}
+
+/// The session's generation after its login.
+async fn generation(store: &RedisStore, number: usize) -> u64 {
+    let entry = store.load(&key(number)).await.expect("the server is up").reply;
+    entry.record.expect("every session is there").generation
 }
 
 async fn refresh(store: &RedisStore, number: usize, generation: u64) {
