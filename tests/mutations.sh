@@ -18,6 +18,7 @@ and perl.
   --out FILE       where the table goes; default: only the terminal
   --state FOLDER   where the copy, logs and results are kept; default: mutations in the build folder
   --fresh          forget results
+  --fits           only make sure that every change fits the source; builds nothing
   --list           print the names of the guards, and try none
   --help           this text
 
@@ -170,7 +171,7 @@ guard slots-put-back "exchanges in flight are put back" \
 guard answers-put-back "answers are put back" \
     '--test rolled_back a_generation_that_redis_forgot' \
     src/actors/keeper.rs \
-    's/let told = tell_store\(supervisor, answers, read_at\)\.await;/let told = { drop((answers, read_at)); true };/'
+    's/let told = tell_store\(supervisor, remembered, read_at\)\.await;/let told = { drop((remembered, read_at)); true };/'
 
 guard replicas-confirm "nothing is sent before the replicas know of it" \
     '--test redis_outage without_confirmation_of_the_replicas' \
@@ -182,7 +183,7 @@ guard logout-heard "a deletion on another node stops readers" \
     src/actors/listener.rs \
     's/            Ok\(News::Deleted \{ key, version \}\) => \{.*?\n            \}\n/            Ok(News::Deleted { .. }) => {}\n/s'
 
-minutes=120 out='' state='' fresh=false list=false names=()
+minutes=120 out='' state='' fresh=false fits=false list=false names=()
 while [[ $# -gt 0 ]]; do
     option=$1
     shift
@@ -193,6 +194,7 @@ while [[ $# -gt 0 ]]; do
             shift
             ;;
         --fresh) fresh=true ;;
+        --fits) fits=true ;;
         --list) list=true ;;
         -h | --help)
             usage
@@ -217,9 +219,9 @@ if $list; then
 fi
 command -v perl >/dev/null || wrong 'perl is needed'
 
-target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tokenhive/target}
-export CARGO_TARGET_DIR=$target CARGO_TERM_COLOR=never CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-1}
-state=${state:-$target/mutations}
+# What is built of a changed copy must never be taken for the source: it has a folder of its own.
+state=${state:-${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tokenhive/target}/mutations}
+export CARGO_TARGET_DIR=$state/build CARGO_TERM_COLOR=never CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-1}
 mkdir -p "$state"
 results=$state/results copy=$state/tree
 if $fresh; then
@@ -267,6 +269,15 @@ remove() {
         fi
     done <<<"$2"
 }
+
+if $fits; then
+    for index in "${wanted[@]}"; do
+        remove "${guards[index]}" "${changes[index]}"
+        restore "${changes[index]}"
+    done
+    printf 'all %d changes fit the source\n' "${#wanted[@]}"
+    exit 0
+fi
 
 began=$SECONDS left=0 number=0 unwatched=()
 declare -A passes

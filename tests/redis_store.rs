@@ -6,7 +6,7 @@
 #[path = "support/redis.rs"]
 mod redis_support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -16,9 +16,11 @@ use proptest::test_runner::TestRunner;
 use redis_support::RedisServer;
 use redis_support::cluster::RedisCluster;
 use tokenhive::SessionKey;
-use tokenhive::ledger::{Claim, NewTokens, Put, Sealed};
+use tokenhive::ledger::{Claim, Entry, NewTokens, Put, Sealed};
 use tokenhive::model::ProviderId;
-use tokenhive::store::{News, RedisOptions, RedisStore, SessionStore, contract};
+use tokenhive::store::{
+    News, Outage, RedisOptions, RedisStore, SessionStore, StoreError, contract,
+};
 use tokio::sync::broadcast::Receiver;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -170,9 +172,8 @@ async fn commands_are_in_proportion_to_what_is_due_and_nothing_is_ever_scanned()
             claim(&store).await;
         }
         let after = redis.commandstats().await;
-        let count = |stats: &std::collections::BTreeMap<String, u64>, name: &str| {
-            stats.get(name).copied().unwrap_or(0)
-        };
+        let count =
+            |stats: &BTreeMap<String, u64>, name: &str| stats.get(name).copied().unwrap_or(0);
         for name in ["scan", "keys", "zscan", "hscan", "sscan", "randomkey"] {
             assert_eq!(count(&after, name), 0, "{name}");
         }
@@ -233,4 +234,120 @@ async fn a_login_begun_on_one_node_is_taken_once_by_any() {
     }
 
     assert_eq!(taken, 1);
+}
+
+/// Reads all of them at once.
+async fn read_at_once(
+    store: &Arc<RedisStore>,
+    numbers: impl IntoIterator<Item = usize>,
+) -> Vec<Result<Entry, StoreError>> {
+    let reading: Vec<_> = numbers
+        .into_iter()
+        .map(|number| {
+            let store = Arc::clone(store);
+            tokio::spawn(async move { store.read(&key(number)).await.map(|it| it.reply) })
+        })
+        .collect();
+    let mut read = Vec::new();
+    for one in reading {
+        read.push(one.await.expect("no read panics"));
+    }
+    read
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_at_the_same_time_share_commands_and_each_gets_its_own() {
+    let redis = RedisServer::own(&[]).await;
+    let store = Arc::new(connect(redis.url()).await);
+    for number in 0..300 {
+        let put = login(MINUTE);
+        let access = Sealed::new(format!("access {number}").into_bytes());
+        let tokens = NewTokens { access, ..put.tokens };
+        store.put(&key(number), Put { tokens, ..put }).await.unwrap();
+    }
+    let before = redis.commandstats().await;
+
+    // The last hundred are of nobody.
+    let read = read_at_once(&store, 0..400).await;
+
+    for (number, entry) in read.into_iter().enumerate() {
+        let found = entry.unwrap().record.map(|record| record.access);
+        let put = format!("access {number}").into_bytes();
+        assert_eq!(found, (number < 300).then(|| Sealed::new(put)), "{number}");
+    }
+    let after = redis.commandstats().await;
+    let spent = |name: &str| {
+        let count = |stats: &BTreeMap<String, u64>| stats.get(name).copied().unwrap_or(0);
+        count(&after) - count(&before)
+    };
+    let (alone, together) = (spent("get"), spent("mget"));
+    assert!(together > 0 && alone + together < 300, "{alone} GET and {together} MGET");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_string_is_an_error_and_no_absence_also_where_reads_go_together() {
+    let redis = RedisServer::own(&[]).await;
+    let store = Arc::new(connect(redis.url()).await);
+    store.put(&key(0), login(MINUTE)).await.unwrap();
+    let mut connection = redis.connection().await;
+    let mut ask = redis::cmd("KEYS");
+    let found: Vec<String> = ask.arg("*user-0").query_async(&mut connection).await.unwrap();
+    let mut other = redis::pipe();
+    other.del(&found).ignore().hset(&found[0], "field", "value").ignore();
+    other.query_async::<()>(&mut connection).await.unwrap();
+
+    let read = read_at_once(&store, std::iter::repeat_n(0, 100)).await;
+
+    for entry in read {
+        assert!(matches!(entry, Err(StoreError::Unavailable { .. })), "{entry:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_fails_every_read_in_time_and_answers_those_that_come_later() {
+    const DEADLINE: Duration = Duration::from_millis(300);
+    let redis = RedisServer::own(&[]).await;
+    let options = RedisOptions::new(redis.url()).deadline(DEADLINE);
+    let store = Arc::new(RedisStore::connect_with(options).await.unwrap());
+    store.put(&key(0), login(MINUTE)).await.unwrap();
+    store.read(&key(0)).await.unwrap();
+    redis.pause().await;
+
+    // Far more than fit into the commands of two deadlines.
+    let reading = read_at_once(&store, std::iter::repeat_n(0, 5000));
+    let read = tokio::time::timeout(PATIENCE, reading).await.expect("nobody waits for ever");
+
+    assert!(read.iter().all(|it| matches!(
+        it,
+        Err(StoreError::Unavailable { outage: Outage::NoAnswer | Outage::Disconnected, .. })
+    )));
+    redis.resume().await;
+    let answered = async {
+        while read_at_once(&store, std::iter::repeat_n(0, 100)).await.iter().any(Result::is_err) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, answered).await.expect("it answers again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_gives_up_holds_up_nobody() {
+    let redis = RedisServer::own(&[]).await;
+    let store = Arc::new(connect(redis.url()).await);
+    store.put(&key(0), login(MINUTE)).await.unwrap();
+
+    for _ in 0..50 {
+        let one = Arc::clone(&store);
+        let reading = (0..64).map(move |_| {
+            let store = Arc::clone(&one);
+            tokio::spawn(async move { store.read(&key(0)).await.map(|_| ()) })
+        });
+        let reading: Vec<_> = reading.collect();
+        tokio::task::yield_now().await;
+        reading.iter().step_by(2).for_each(tokio::task::JoinHandle::abort);
+        for one in reading.into_iter().skip(1).step_by(2) {
+            let read = tokio::time::timeout(PATIENCE, one).await.expect("in time");
+            read.unwrap().unwrap();
+        }
+    }
 }

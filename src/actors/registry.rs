@@ -201,11 +201,6 @@ impl Registry {
         self.trust.missed.fetch_max(units(now).saturating_add(1), Ordering::Relaxed);
     }
 
-    /// True if nothing is known of the session, and nobody looks after it.
-    pub(crate) fn is_unknown(&self, key: &SessionKey) -> bool {
-        self.places.get(key).is_none_or(|place| place.is_empty())
-    }
-
     /// A read of the session's record begins.
     pub(crate) fn begin_load<'a>(&'a self, key: &'a SessionKey) -> Load<'a> {
         let mut loads = self.loads.entry(key.clone()).or_default();

@@ -78,22 +78,20 @@ impl TokenHive {
     /// A session this process knows nothing of needs no actor while its stored token is fresh.
     async fn look_up(&self, key: &SessionKey) -> Result<Arc<Snapshot>, TokenError> {
         let shared = self.shared();
-        if shared.registry.is_unknown(key) {
-            let load = shared.registry.begin_load(key);
-            // Whoever comes second waits in the actor, so that a rush on one session reads it twice at most.
-            if load.is_alone {
-                // A store that panics must not take its caller along: the actor deals with it.
-                match AssertUnwindSafe(load_during(shared, key, &load)).catch_unwind().await {
-                    Ok(LoadOutcome::Known(known))
-                        if known.abandoned.is_none()
-                            && known.snapshot.is_fresh(shared.clock.boot()) =>
-                    {
-                        shared.registry.note_read(key, shared.clock.boot());
-                        return Ok(known.snapshot);
-                    }
-                    Ok(LoadOutcome::Failed(error)) => return Err(error),
-                    Ok(_) | Err(_) => {}
+        let load = shared.registry.begin_load(key);
+        // Whoever comes second waits in the actor, so that a rush on one session reads it twice at most.
+        if load.is_alone {
+            // A store that panics must not take its caller along: the actor deals with it.
+            match AssertUnwindSafe(load_during(shared, key, &load)).catch_unwind().await {
+                Ok(LoadOutcome::Known(known))
+                    if known.abandoned.is_none()
+                        && known.snapshot.is_fresh(shared.clock.boot()) =>
+                {
+                    shared.registry.note_read(key, shared.clock.boot());
+                    return Ok(known.snapshot);
                 }
+                Ok(LoadOutcome::Failed(error)) => return Err(error),
+                Ok(_) | Err(_) => {}
             }
         }
         // Rarely needed: what it takes is not made room for in every look-up.

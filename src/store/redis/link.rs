@@ -20,6 +20,7 @@ use crate::model::{BootTime, Clock, Timestamp};
 use crate::store::redis::clock::ServerClock;
 use crate::store::redis::error::{translate, unavailable, wants_new_connection};
 use crate::store::redis::feed::Feed;
+use crate::store::redis::gather::Gather;
 use crate::store::redis::keys::{Bucket, Names};
 use crate::store::redis::options::RedisOptions;
 use crate::store::redis::scripts::Script;
@@ -53,9 +54,17 @@ pub(super) struct Live {
 }
 
 /// The part of [`Live`] that one call needs.
+#[derive(Clone)]
 pub(super) struct Line {
     wire: Wire,
     serial: u32,
+}
+
+impl Line {
+    /// Of which connection.
+    pub(super) fn serial(&self) -> u32 {
+        self.serial
+    }
 }
 
 /// Everything about the way to Redis.
@@ -66,6 +75,7 @@ pub(super) struct Link {
     /// `None` for a cluster, where each shard has a clock of its own.
     pub(super) server_clock: Option<ServerClock>,
     pub(super) feed: Feed,
+    pub(super) gather: Gather,
     pub(super) live: ArcSwapOption<Live>,
     /// Wakes whoever makes connections.
     pub(super) broken: Notify,
@@ -96,6 +106,7 @@ impl Link {
             clock,
             server_clock: (!is_cluster).then(ServerClock::default),
             feed: Feed::new(),
+            gather: Gather::default(),
             live: ArcSwapOption::empty(),
             broken: Notify::new(),
             closing: CancellationToken::new(),
@@ -248,10 +259,7 @@ impl Link {
             Err(_) if self.permits.available_permits() == 0 => {
                 Err(unavailable(Outage::Busy, format!("{IN_FLIGHT} calls are in flight")))
             }
-            Err(_) => {
-                let detail = format!("none within {} ms", deadline.as_millis());
-                Err(unavailable(Outage::NoAnswer, detail))
-            }
+            Err(_) => Err(no_answer(deadline)),
         };
         // A cluster's client connects by itself, and knows which of its servers is meant.
         if let Err(error) = &answer
@@ -424,6 +432,10 @@ impl Wire {
             }
         }
     }
+}
+
+fn no_answer(deadline: Duration) -> StoreError {
+    unavailable(Outage::NoAnswer, format!("none within {} ms", deadline.as_millis()))
 }
 
 fn invocation(script: &Script, keys: &[&str], arguments: impl FnOnce(&mut Cmd)) -> Cmd {

@@ -10,6 +10,7 @@ mod codec;
 mod connect;
 mod error;
 mod feed;
+mod gather;
 mod keys;
 mod link;
 mod options;
@@ -193,9 +194,11 @@ impl SessionStore for RedisStore {
             return Box::pin(self.load_whole(key)).await;
         };
         let name = self.link.names.entry(bucket, key);
-        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
-        get.arg("GET").arg(name);
-        Ok(At { now, reply: entry_of(self.link.send(line, &get).await?)? })
+        match gather::get(&self.link, line, name).await? {
+            // Nothing there, or no string, which is not the same.
+            Value::Nil => Box::pin(self.load_whole(key)).await,
+            value => Ok(At { now, reply: entry_of(value)? }),
+        }
     }
 
     async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError> {
