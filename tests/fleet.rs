@@ -73,7 +73,6 @@ async fn without_faults_every_refresh_token_is_presented_once_and_no_reader_meet
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "what a run did is told to who reads its output")]
 async fn whatever_fails_no_session_is_lost_that_the_promise_does_not_name() {
     let (sessions, callers, seconds) = scaled((20, 5, 60), (100, 20, 300));
     let cell = Cell {
