@@ -83,11 +83,18 @@ if $list; then
     exit 0
 fi
 
+# Names the source as it is, changes that are not committed included.
+source_digest() {
+    git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock src tests |
+        xargs -0 cat 2>/dev/null | sha256sum | cut -c 1-12
+}
+
 target=${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tokenhive/target}
 export CARGO_TARGET_DIR=$target CARGO_TERM_COLOR=never
 state=${state:-$target/campaign}
 mkdir -p "$state"
-finished=$state/finished
+# What an older source or other sizes came to says nothing about these.
+finished=$state/finished-$(source_digest)-$profile-$sessions-$callers-$seconds
 if $fresh; then
     rm -f "$finished"
 fi

@@ -171,7 +171,14 @@ guard slots-put-back "exchanges in flight are put back" \
 guard answers-put-back "answers are put back" \
     '--test rolled_back a_generation_that_redis_forgot' \
     src/actors/keeper.rs \
-    's/let told = tell_store\(supervisor, remembered, read_at\)\.await;/let told = { drop((remembered, read_at)); true };/'
+    's/let mut told = tell_store\(supervisor, first, read_at\)\.await;/let mut told = { drop(first); true };/' \
+    src/actors/keeper.rs \
+    's/told &= tell_store\(supervisor, remembered, read_at\)\.await;/drop((remembered, read_at));/'
+
+guard failures-remind "a store that forgot an exchange is told of it before its failure" \
+    '--test store_faults a_failure_of_an_exchange_that_the_store_forgot' \
+    src/actors/session/failure.rs \
+    's/FailReply::Absent => true,/FailReply::Absent => false,/; s/=> \*generation <= base,/=> *generation + 1000 <= base,/'
 
 guard replicas-confirm "nothing is sent before the replicas know of it" \
     '--test redis_outage without_confirmation_of_the_replicas' \
@@ -219,11 +226,18 @@ if $list; then
 fi
 command -v perl >/dev/null || wrong 'perl is needed'
 
+# Names the source as it is, changes that are not committed included.
+source_digest() {
+    git ls-files -z --cached --others --exclude-standard -- Cargo.toml Cargo.lock src tests |
+        xargs -0 cat 2>/dev/null | sha256sum | cut -c 1-12
+}
+
 # What is built of a changed copy must never be taken for the source: it has a folder of its own.
 state=${state:-${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/tokenhive/target}/mutations}
 export CARGO_TARGET_DIR=$state/build CARGO_TERM_COLOR=never CARGO_INCREMENTAL=${CARGO_INCREMENTAL:-1}
 mkdir -p "$state"
-results=$state/results copy=$state/tree
+# What an older source came to says nothing about this one.
+results=$state/results-$(source_digest) copy=$state/tree
 if $fresh; then
     rm -f "$results"
 fi

@@ -14,11 +14,11 @@ use support::{
     HOUR, World, bounded, eager, eventually, key, next_refreshes, provider, saved, sim, strict,
 };
 use tokenhive::ledger::{
-    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
-    Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
+    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, NewTokens, Put,
+    PutReply, Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
 };
 use tokenhive::model::{Timestamp, TokenError, Unavailable};
-use tokenhive::simulator::FaultAction;
+use tokenhive::simulator::{FaultAction, RevocationReason};
 use tokenhive::store::{At, Outage};
 use tokenhive::{
     HiveBuilder, Keyring, MemoryStore, RestoreOptions, SessionKey, SessionStore, StoreError,
@@ -50,13 +50,27 @@ struct Plan {
 /// A store in memory that outlives a hive, with troubles on request.
 #[derive(Clone)]
 struct Troubled {
-    inner: Arc<MemoryStore>,
+    inner: Arc<Mutex<Arc<MemoryStore>>>,
     plan: Arc<Mutex<Plan>>,
 }
 
 impl Troubled {
     fn new() -> Self {
-        Self { inner: Arc::new(MemoryStore::new()), plan: Arc::default() }
+        let inner = Arc::new(Mutex::new(Arc::new(MemoryStore::new())));
+        Self { inner, plan: Arc::default() }
+    }
+
+    fn inner(&self) -> Arc<MemoryStore> {
+        Arc::clone(&self.inner.lock().unwrap())
+    }
+
+    /// As after a failover to a copy that never had anything, or only the session as it was `then`.
+    async fn roll_back(&self, then: Option<(&SessionKey, Put)>) {
+        let older = MemoryStore::new();
+        if let Some((key, put)) = then {
+            older.put(key, put).await.unwrap();
+        }
+        *self.inner.lock().unwrap() = Arc::new(older);
     }
 
     fn strike(&self, operation: &'static str, calls: u32, trouble: Trouble) {
@@ -101,11 +115,11 @@ impl Troubled {
 #[async_trait]
 impl SessionStore for Troubled {
     async fn load(&self, key: &SessionKey) -> Result<At<Entry>, StoreError> {
-        self.call("load", self.inner.load(key)).await
+        self.call("load", self.inner().load(key)).await
     }
 
     async fn begin(&self, key: &SessionKey, request: Begin) -> Result<At<BeginReply>, StoreError> {
-        self.call("begin", self.inner.begin(key, request)).await
+        self.call("begin", self.inner().begin(key, request)).await
     }
 
     async fn commit(
@@ -113,23 +127,23 @@ impl SessionStore for Troubled {
         key: &SessionKey,
         request: Commit,
     ) -> Result<At<CommitReply>, StoreError> {
-        self.call("commit", self.inner.commit(key, request)).await
+        self.call("commit", self.inner().commit(key, request)).await
     }
 
     async fn fail(&self, key: &SessionKey, request: Fail) -> Result<At<FailReply>, StoreError> {
-        self.call("fail", self.inner.fail(key, request)).await
+        self.call("fail", self.inner().fail(key, request)).await
     }
 
     async fn put(&self, key: &SessionKey, request: Put) -> Result<At<PutReply>, StoreError> {
-        self.call("put", self.inner.put(key, request)).await
+        self.call("put", self.inner().put(key, request)).await
     }
 
     async fn delete(&self, key: &SessionKey) -> Result<At<Option<Deleted>>, StoreError> {
-        self.call("delete", self.inner.delete(key)).await
+        self.call("delete", self.inner().delete(key)).await
     }
 
     async fn settle(&self, key: &SessionKey, max_tries: u32) -> Result<At<Settled>, StoreError> {
-        self.call("settle", self.inner.settle(key, max_tries)).await
+        self.call("settle", self.inner().settle(key, max_tries)).await
     }
 
     async fn postpone(
@@ -138,7 +152,7 @@ impl SessionStore for Troubled {
         due_in: Option<Duration>,
         last_read: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        self.call("postpone", self.inner.postpone(key, due_in, last_read)).await
+        self.call("postpone", self.inner().postpone(key, due_in, last_read)).await
     }
 
     async fn set_profile(
@@ -147,7 +161,7 @@ impl SessionStore for Troubled {
         grant: u64,
         profile: Sealed,
     ) -> Result<bool, StoreError> {
-        self.call("set_profile", self.inner.set_profile(key, grant, profile)).await
+        self.call("set_profile", self.inner().set_profile(key, grant, profile)).await
     }
 
     async fn reassert(
@@ -155,15 +169,15 @@ impl SessionStore for Troubled {
         key: &SessionKey,
         request: Reassert,
     ) -> Result<At<ReassertReply>, StoreError> {
-        self.call("reassert", self.inner.reassert(key, request)).await
+        self.call("reassert", self.inner().reassert(key, request)).await
     }
 
     async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
-        self.call("bury", self.inner.bury(key, stone)).await
+        self.call("bury", self.inner().bury(key, stone)).await
     }
 
     async fn claim(&self, request: Claim) -> Result<At<Vec<(SessionKey, Timestamp)>>, StoreError> {
-        self.call("claim", self.inner.claim(request)).await
+        self.call("claim", self.inner().claim(request)).await
     }
 
     async fn put_login(
@@ -172,11 +186,11 @@ impl SessionStore for Troubled {
         sealed: Sealed,
         ttl: Duration,
     ) -> Result<(), StoreError> {
-        self.call("put_login", self.inner.put_login(digest, sealed, ttl)).await
+        self.call("put_login", self.inner().put_login(digest, sealed, ttl)).await
     }
 
     async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
-        self.call("take_login", self.inner.take_login(digest)).await
+        self.call("take_login", self.inner().take_login(digest)).await
     }
 }
 
@@ -296,6 +310,85 @@ async fn a_failure_that_cannot_be_noted_is_noted_later() {
             assert_eq!(world.hive.token(&ann).await.unwrap().version(), 1, "{trouble:?}");
             assert_eq!(world.refreshes(), 1, "{trouble:?}");
             world.assert_no_reuse();
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+/// The session's login as it could be stored again.
+async fn login_of(store: &Troubled, key: &SessionKey) -> Put {
+    let record = store.inner().load(key).await.unwrap().reply.record.unwrap();
+    let tokens = NewTokens {
+        access: record.access,
+        refresh: record.refresh,
+        extra: record.extra,
+        expires_in: Some(HOUR),
+        refresh_expires_in: None,
+        due_in: Some(HOUR),
+    };
+    Put { generation: record.generation, provider: record.provider, tokens }
+}
+
+#[tokio::test]
+async fn a_failure_of_an_exchange_that_the_store_forgot_keeps_the_session_and_the_doubt() {
+    for is_empty in [true, false] {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            let login = login_of(&store, &ann).await;
+            store.strike("fail", u32::MAX, Trouble::Fails);
+            world.simulator.set_faults(next_refreshes(1, FaultAction::DropAfterCommit));
+            let refresh = tokio::spawn({
+                let (hive, ann) = (world.hive.clone(), ann.clone());
+                async move { hive.refresh(&ann).await }
+            });
+            let failing = async || (store.calls("fail") > 0).then_some(());
+            eventually("the exchange has failed", failing).await;
+
+            store.roll_back((!is_empty).then_some((&ann, login))).await;
+            store.strike("fail", 0, Trouble::Fails);
+
+            let error = refresh.await.unwrap().unwrap_err();
+            assert!(matches!(error, TokenError::Unavailable { .. }), "{is_empty}: {error:?}");
+            assert_eq!(world.hive.token(&ann).await.unwrap().version(), 1, "{is_empty}");
+            let record = store.inner().load(&ann).await.unwrap().reply.record;
+            let record = record.expect("it is not given up");
+            assert_eq!((record.tries, record.slot.is_none()), (1, true), "{is_empty}");
+            assert!(record.not_before.is_some(), "{is_empty}: nobody presents it again at once");
+            let brief = TokenRequest::new().force().deadline(Duration::from_millis(300));
+            assert!(world.hive.token_with(&ann, brief).await.is_err(), "{is_empty}");
+            world.assert_no_reuse();
+            world.finish().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_whose_answer_is_lost_is_made_sure_of_all_the_same() {
+    for trouble in TROUBLES {
+        bounded(async {
+            let (store, keyring) = (Troubled::new(), Keyring::generate());
+            let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            let ann = world.log_in("ann").await;
+            store.strike("delete", 1, trouble);
+
+            let error = world.hive.delete(&ann).await.unwrap_err();
+
+            assert!(is_store(&error), "{trouble:?}: {error:?}");
+            let deleted = async || {
+                let entry = store.inner().load(&ann).await.unwrap().reply;
+                (entry.record.is_none() && entry.tombstone.is_some()).then_some(())
+            };
+            eventually("it is deleted", deleted).await;
+            let revoked = async || {
+                let revoked = world.simulator.totals().families_revoked;
+                (revoked.get(&RevocationReason::Client) == Some(&1)).then_some(())
+            };
+            eventually("its refresh token is revoked", revoked).await;
+            assert!(world.hive.token(&ann).await.is_err(), "{trouble:?}");
             world.finish().await;
         })
         .await;

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::actors::shared::Shared;
-use crate::ledger::{AttemptId, NewTokens, NodeId, Origin, Reassert};
-use crate::model::{BootTime, ProviderId, SessionKey};
+use crate::ledger::{AttemptId, NewTokens, Origin, Reassert};
+use crate::model::{BootTime, SessionKey};
 use crate::store::Redeem;
+use crate::timing;
 
 /// What is remembered of one exchange in flight.
 #[derive(Clone)]
@@ -20,11 +21,17 @@ pub(crate) struct Remembered {
 }
 
 impl Remembered {
-    /// What the store is told at `now`.
-    pub(crate) fn reassertion(&self, node: &NodeId, patience: Duration) -> Reassert {
+    /// What the store is told now.
+    pub(crate) fn reassertion(&self, shared: &Shared, key: &SessionKey) -> Reassert {
+        let now = shared.clock.boot();
+        let class = shared.class_of(&self.origin.provider);
+        let snapshot = shared.registry.snapshot(key);
+        let remaining = snapshot.map(|it| it.expires().since(now)).unwrap_or_default();
+        let patience = timing::patience(class, remaining, shared.options.dead_after)
+            .saturating_sub(now.since(self.since));
         Reassert {
             attempt: self.attempt,
-            node: node.clone(),
+            node: shared.node.clone(),
             base: self.base,
             sequence: self.sequence,
             tries: self.tries,
@@ -32,15 +39,6 @@ impl Remembered {
             tokens: self.tokens.clone(),
             origin: self.origin.clone(),
         }
-    }
-
-    pub(crate) fn provider(&self) -> &ProviderId {
-        &self.origin.provider
-    }
-
-    /// How long it has been in flight.
-    pub(crate) fn age(&self, now: BootTime) -> Duration {
-        now.since(self.since)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Puts back what the store lost: after a failover or a restart it may not have what it acknowledged.
 //!
-//! Deletions first, then tokens, then exchanges in flight (`docs/PROTOCOL.md`). Meanwhile the store gives
-//! no leave to begin, on any node.
+//! Deletions first, then tokens, then exchanges in flight (`docs/PROTOCOL.md`), sessions that have one of these before
+//! all others. Meanwhile the store gives no leave to begin, on any node.
 
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use crate::actors::supervisor::Supervisor;
 use crate::journal::{Answer, Recorded, Recovered};
 use crate::model::{BootTime, SessionKey};
 use crate::store::SealedStoreError;
-use crate::timing;
 
 /// Sessions put back at the same time.
 const AT_ONCE: usize = 64;
@@ -49,11 +48,18 @@ async fn put_back(supervisor: &Supervisor) -> bool {
         None => Recovered::default(),
     };
     let counts = (remembered.deletions.len(), remembered.answers.len(), shared.in_flight.len());
-    let told = tell_store(supervisor, remembered, read_at).await;
-    let held = put_back_slots(supervisor).await;
+    // What is in flight must be known before anybody may begin; the rest may take longer.
+    let (urgent, rest): (Vec<_>, Vec<_>) = remembered
+        .answers
+        .into_iter()
+        .partition(|answer| shared.in_flight.contains_key(&answer.what.key));
+    let first = Recovered { answers: urgent, ..Recovered::default() };
+    let mut told = tell_store(supervisor, first, read_at).await;
+    told &= put_back_slots(supervisor).await;
+    let remembered = Recovered { answers: rest, ..remembered };
+    told &= tell_store(supervisor, remembered, read_at).await;
     let (deletions, answers, slots) = counts;
-    let done = told && held;
-    if done && deletions + answers + slots > 0 {
+    if told && deletions + answers + slots > 0 {
         tracing::info!(
             deletions,
             answers,
@@ -61,7 +67,7 @@ async fn put_back(supervisor: &Supervisor) -> bool {
             "put back what the store may have lost: {deletions} deletions, {answers} answers, {slots} exchanges"
         );
     }
-    done
+    told
 }
 
 /// Tells the store of deletions, then of answers, one session's in their order. True if it has heard all of
@@ -115,13 +121,7 @@ async fn put_back_slots(supervisor: &Supervisor) -> bool {
     let open: Vec<_> =
         shared.in_flight.iter().map(|it| (it.key().clone(), it.value().clone())).collect();
     let held = stream::iter(open).map(async |(key, remembered)| {
-        let now = shared.clock.boot();
-        let class = shared.class_of(remembered.provider());
-        let snapshot = shared.registry.snapshot(&key);
-        let remaining = snapshot.map(|it| it.expires().since(now)).unwrap_or_default();
-        let patience = timing::patience(class, remaining, shared.options.dead_after)
-            .saturating_sub(remembered.age(now));
-        let request = remembered.reassertion(&shared.node, patience);
+        let request = remembered.reassertion(shared, &key);
         is_told(&key, shared.store.reassert(&key, request).await)
     });
     all(held).await

@@ -2,6 +2,7 @@
 
 mod authorization_service;
 mod builder;
+mod deletion;
 mod describe;
 mod error;
 mod login;

@@ -9,10 +9,9 @@ use futures_util::FutureExt as _;
 
 use crate::actors::{
     Cached, Freshness, Host, LoadOutcome, Shared, Supervisor, TaskKind, Want, load_during,
-    load_session, recheck, revoke, store_failure,
+    load_session, recheck, store_failure,
 };
 use crate::hive::{AuthorizationService, HiveBuilder, ServiceOptions, TokenRequest};
-use crate::ledger::Deleted;
 use crate::model::{
     NeedsLogin, OAuthToken, ProviderId, SessionKey, Snapshot, TokenError, Unavailable,
 };
@@ -225,43 +224,6 @@ impl TokenHive {
         token.refresh_token =
             store.open_refresh(key, &session.record).map_err(|error| store_failure(&error))?;
         Ok(token)
-    }
-
-    /// Forgets the session: its tokens are deleted, no late answer brings them back, and its refresh token is
-    /// revoked at a provider that has an endpoint for it. True if it was there.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError::Unavailable`] if the store does not answer; the session may be deleted or not.
-    pub async fn delete(&self, key: &SessionKey) -> Result<bool, TokenError> {
-        let shared = self.shared();
-        let deleted = shared.store.delete(key).await;
-        let last_version = match &deleted {
-            Ok(Some(deleted)) => deleted.tombstone.version,
-            Ok(None) | Err(_) => 0,
-        };
-        shared.registry.retract(key, last_version);
-        self.inner.supervisor.replaced(key, None);
-        if let Ok(Some(deleted)) = &deleted {
-            self.make_sure(key, deleted).await;
-        }
-        deleted.map(|deleted| deleted.is_some()).map_err(|error| store_failure(&error))
-    }
-
-    /// A deletion is remembered for when the store loses it, and its tokens do not live on at the provider.
-    async fn make_sure(&self, key: &SessionKey, deleted: &Deleted) {
-        let shared = self.shared();
-        if let Some(journal) = &shared.journal
-            && let Err(error) = journal.deleted(key, deleted.tombstone.clone()).await
-        {
-            tracing::warn!(session = %key, %error, "the deletion of {key} is not in the journal: {error}");
-        }
-        let generation = deleted.tombstone.generation;
-        if let Some(sealed) = &deleted.refresh
-            && let Ok(token) = shared.store.open_refresh_token(key, sealed, generation)
-        {
-            revoke(&self.inner.supervisor, &deleted.provider, token);
-        }
     }
 
     /// A handle for one session with the names and the meaning of Flet's `AuthorizationService`.

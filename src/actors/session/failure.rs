@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::actors::session::exchange::{Exchange, later, wake_after};
 use crate::actors::session::outcome::{self, ExchangeOutcome, store_failure};
-use crate::ledger::{Fail, FailKind, FailReply};
+use crate::ledger::{Fail, FailKind, FailReply, ReassertReply};
 use crate::oauth::RequestError;
 use crate::store::{At, Redeem, SealedStoreError};
 use crate::timing::{self, Backoff, Chance};
@@ -22,7 +22,21 @@ impl Exchange<'_> {
         let request = self.failure(redeem, error);
         let mut tries = 0;
         let At { reply, now } = loop {
-            match self.shared.store.fail(self.key, request.clone()).await {
+            let told = match self.shared.store.fail(self.key, request.clone()).await {
+                Ok(At { reply, now }) if may_have_forgotten(&reply, redeem.base) => {
+                    match self.remind().await {
+                        Ok(None) => Ok(At { reply, now }),
+                        Ok(Some(ReassertReply::Held)) => continue,
+                        Ok(Some(ReassertReply::Gone)) => Ok(At { reply: FailReply::Gone, now }),
+                        Ok(Some(ReassertReply::Passed)) => {
+                            Ok(At { reply: FailReply::Stale { generation: redeem.base }, now })
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
+                told => told,
+            };
+            match told {
                 Ok(answer) => break answer,
                 // The next run of this node finds the slot, or another does when its patience is over.
                 Err(error) if self.shared.closing.is_cancelled() => {
@@ -52,6 +66,14 @@ impl Exchange<'_> {
             }
             FailReply::Suspect { .. } | FailReply::Stale { .. } => ExchangeOutcome::Reread,
         }
+    }
+
+    /// Tells the store of this exchange once more: it may have lost the slot, or the whole record.
+    async fn remind(&self) -> Result<Option<ReassertReply>, SealedStoreError> {
+        let remembered = self.shared.in_flight.get(self.key).map(|it| it.value().clone());
+        let Some(remembered) = remembered else { return Ok(None) };
+        let request = remembered.reassertion(self.shared, self.key);
+        self.shared.store.reassert(self.key, request).await.map(Some)
     }
 
     fn failure(&self, redeem: &Redeem, error: &RequestError) -> Fail {
@@ -102,5 +124,15 @@ impl Exchange<'_> {
             "the outcome of a refresh of {} is not stored yet: {error}", self.key
         );
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// True if a store that was rolled back would answer so. One that was not does if somebody else took over,
+/// or deleted the session; it says so when it is told once more.
+fn may_have_forgotten(reply: &FailReply, base: u64) -> bool {
+    match reply {
+        FailReply::Absent => true,
+        FailReply::Stale { generation } => *generation <= base,
+        _ => false,
     }
 }

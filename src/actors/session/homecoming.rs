@@ -21,6 +21,9 @@ use crate::oauth::Granted;
 use crate::store::{At, Exchanged, PlainTokens, SealedStoreError, StoreError};
 use crate::timing::Chance;
 
+/// An answer on its way into the journal.
+type Writing = tokio::task::JoinHandle<Result<(), JournalError>>;
+
 /// Tokens on their way home.
 struct Home {
     tokens: PlainTokens,
@@ -49,7 +52,7 @@ impl Exchange<'_> {
         let home = self.seal(leave, granted, sent_at);
         let journaled = self.write_down(&home.commit);
         let error = match self.shared.store.commit(self.key, home.commit.clone()).await {
-            Ok(At { reply, now }) => return self.arrived(&home, reply, now),
+            Ok(At { reply, now }) => return self.arrived(&home, reply, now, journaled),
             Err(error) => error,
         };
         if let Some(journaled) = journaled
@@ -87,20 +90,23 @@ impl Exchange<'_> {
     }
 
     /// Begins to write the answer into the journal.
-    fn write_down(
-        &self,
-        commit: &Commit,
-    ) -> Option<tokio::task::JoinHandle<Result<(), JournalError>>> {
+    fn write_down(&self, commit: &Commit) -> Option<Writing> {
         let journal = self.shared.journal.clone()?;
         let (key, provider) = (self.key.clone(), self.known.provider.clone());
         let answer = Answer { key, provider, commit: commit.clone() };
         Some(self.shared.runtime.spawn(async move { journal.answer(answer).await }))
     }
 
-    /// The store has answered.
-    fn arrived(&self, home: &Home, reply: CommitReply, now: Timestamp) -> ExchangeOutcome {
+    /// The store has answered. The journal may still be writing.
+    fn arrived(
+        &self,
+        home: &Home,
+        reply: CommitReply,
+        now: Timestamp,
+        journaled: Option<Writing>,
+    ) -> ExchangeOutcome {
         fault::point("t7");
-        self.shared.note_done(self.attempt);
+        self.done_after(journaled);
         match reply {
             CommitReply::Installed(installed) | CommitReply::Healed(installed) => {
                 let age = self.shared.clock.boot().since(home.sealed_at);
@@ -124,6 +130,22 @@ impl Exchange<'_> {
                 }
                 ExchangeOutcome::Absent
             }
+        }
+    }
+
+    /// Tells the journal that nothing is left to do. What is done before its answer is in the journal would
+    /// stand open there for ever.
+    fn done_after(&self, journaled: Option<Writing>) {
+        match journaled {
+            Some(writing) if !writing.is_finished() => {
+                let (shared, attempt) = (self.supervisor.shared().clone(), self.attempt);
+                self.shared.spawn(TaskKind::Errand, async move {
+                    // Whether it could be written is the journal's to say.
+                    let _ = writing.await;
+                    shared.note_done(attempt);
+                });
+            }
+            _ => self.shared.note_done(self.attempt),
         }
     }
 
@@ -165,7 +187,7 @@ impl Exchange<'_> {
         loop {
             let commit = home.aged(self.shared.clock.boot());
             match self.shared.store.commit(self.key, commit).await {
-                Ok(At { reply, now }) => return self.arrived(home, reply, now),
+                Ok(At { reply, now }) => return self.arrived(home, reply, now, None),
                 Err(error @ SealedStoreError::Store(StoreError::Closed)) => {
                     tracing::error!(session = %self.key, "the store closed before a refresh of {} was stored", self.key);
                     let why: TokenError = store_failure(&error);

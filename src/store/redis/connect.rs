@@ -119,11 +119,17 @@ pub(super) fn take_note(link: &Link, servers: &[ServerInfo]) {
 async fn greet(link: &Link, wire: &mut Wire, servers: &[ServerInfo]) -> Outcome<bool> {
     let Some(server) = servers.first() else { return Err(not_understood()) };
     let mut enter = redis::cmd("EVAL");
-    let replaced = link.meet(&server.run_id);
+    let replaced = link.is_another(&server.run_id);
     enter.arg(&ENTER.code).arg(1).arg(link.names.server()).arg(&server.run_id);
     enter.arg(if replaced { "1" } else { "0" });
-    let answer = wire.command(&enter).await.map_err(|error| translate(&error))?;
-    let age = Duration::from_millis(reply::number(answer)?);
+    let age = match wire.command(&enter).await.map_err(|error| translate(&error)) {
+        Ok(answer) => Duration::from_millis(reply::number(answer)?),
+        // It can be read all the same, and nothing begins there. What others noted nobody knows.
+        Err(StoreError::Unavailable { outage: Outage::Full, .. }) => Duration::ZERO,
+        Err(error) => return Err(error),
+    };
+    // Only now: an attempt that fails before this must not make the next one believe that all is as before.
+    link.meet(&server.run_id);
     // A node that comes late has its own things to put back, and begins nothing before.
     Ok(settle(link, if replaced { Duration::ZERO } else { age }))
 }

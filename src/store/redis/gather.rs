@@ -1,8 +1,8 @@
 //! Reads that are under way at the same time share commands.
 //!
 //! A `GET` costs client and server more than the record in it, most of it for the command itself. Who reads
-//! alone sends one at once. Those who come while others read wait until a place is free, and go together
-//! in one `MGET` (`docs/adr/0013-cold-reads-share-commands.md`).
+//! alone sends one at once. Those who come while others read go together in one `MGET`, when a place is free or as
+//! soon as there are enough of them (`docs/adr/0013-cold-reads-share-commands.md`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,8 @@ use crate::store::redis::link::{Line, Link};
 
 /// Reads under way that go by themselves.
 const ALONE: usize = 1;
-/// Commands under way that carry several reads.
+/// Commands under way that carry as many reads as there happen to be. Full ones are not counted: how many
+/// reads are under way must not depend on how far away the server is.
 const TOGETHER: usize = 2;
 /// Reads in one command. The server does nothing else meanwhile.
 const MOST: usize = 32;
@@ -55,7 +56,7 @@ impl Drop for Alone<'_> {
     }
 }
 
-/// One place of [`TOGETHER`], until nobody waits; dropping it frees it.
+/// Sends commands until nobody waits; dropping it frees its place.
 struct Together {
     link: Arc<Link>,
     is_left: bool,
@@ -97,7 +98,7 @@ impl Gather {
         }
         let (answer, receiver) = oneshot::channel();
         queue.waiting.push_back(Waiting { line, name, answer });
-        let is_short = queue.together < TOGETHER;
+        let is_short = queue.together < TOGETHER || queue.waiting.len() >= MOST;
         if is_short {
             queue.together += 1;
         }
@@ -123,8 +124,7 @@ pub(super) async fn get(link: &Arc<Link>, line: Line, name: String) -> Outcome {
     }
 }
 
-/// Reads for all of them at once. If that fails, it fails for those who wait as well, so that nobody waits
-/// for longer than two deadlines.
+/// Reads for all of them at once.
 async fn read(link: &Link, some: Vec<Waiting>) {
     let Some(line) = some.first().map(|first| first.line.clone()) else { return };
     let (names, answers): (Vec<_>, Vec<_>) =
@@ -139,12 +139,9 @@ async fn read(link: &Link, some: Vec<Waiting>) {
             // Who gave up needs no answer.
             let _ = answer.send(Ok(value));
         }),
-        Err(error) => {
-            let waiting = std::mem::take(&mut link.gather.queue().waiting);
-            answers.into_iter().chain(waiting.into_iter().map(|it| it.answer)).for_each(|answer| {
-                let _ = answer.send(Err(error.clone()));
-            });
-        }
+        Err(error) => answers.into_iter().for_each(|answer| {
+            let _ = answer.send(Err(error.clone()));
+        }),
     }
 }
 

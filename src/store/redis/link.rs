@@ -357,11 +357,16 @@ impl Link {
         Err(unavailable(Outage::Settling, detail))
     }
 
-    /// Takes note of the server behind the connection; true if it is another than before.
-    pub(super) fn meet(&self, run_id: &str) -> bool {
+    /// True if this node was connected to another server before.
+    pub(super) fn is_another(&self, run_id: &str) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.server.as_deref().is_some_and(|before| before != run_id)
+    }
+
+    /// Takes note of the server behind the connection.
+    pub(super) fn meet(&self, run_id: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = state.server.replace(run_id.to_owned());
-        before.is_some_and(|before| before != run_id)
+        state.server = Some(run_id.to_owned());
     }
 
     pub(super) fn set_outage(&self, outage: Option<StoreError>) {

@@ -83,7 +83,13 @@ impl RedisStore {
         let link = Arc::new(Link::new(options, Arc::new(SystemClock), is_cluster));
         connect::first(&link, &target).await?;
         let ring = Arc::new(Ring::new(random_name()));
-        tend::enrol(&link, &ring).await?;
+        match tend::enrol(&link, &ring).await {
+            // It can be read all the same.
+            Err(error @ StoreError::Unavailable { outage: Outage::Full, .. }) => {
+                tracing::warn!(%error, "this node could not say that it lives: {error}");
+            }
+            enrolled => enrolled?,
+        }
         tokio::spawn(connect::keep(Arc::clone(&link), target));
         tokio::spawn(tend::run(Arc::clone(&link), Arc::clone(&ring)));
         Ok(Self { link, ring })
