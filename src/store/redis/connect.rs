@@ -4,13 +4,15 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClientBuilder;
+use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo,
-    PushKind, RedisConnectionInfo, RedisError, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo,
+    PushKind, RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
 };
 
 use crate::store::redis::checks::ServerInfo;
@@ -25,6 +27,8 @@ use crate::store::{News, Outage, StoreError};
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// How long all masters of a cluster may take to say what they are; then one speaks for all.
 const LOOK_WITHIN: Duration = Duration::from_millis(500);
+/// Masters asked where not all of them answer.
+const ASKED_AT_RANDOM: usize = 8;
 /// The pause between attempts, which doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -90,9 +94,12 @@ async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()
         Some(_) => greet(link, &mut wire, &servers).await?,
         None => false,
     };
-    let wanted = link.feed.wanted();
-    wire.clone().subscribe(&link.names, &wanted).await.map_err(|error| translate(&error))?;
-    link.feed.set_subscribed(&wanted, serial);
+    // In a cluster a shard may be gone while the others answer: each bucket's next reader subscribes.
+    if link.server_clock.is_some() {
+        let wanted = link.feed.wanted();
+        wire.clone().subscribe(&link.names, &wanted).await.map_err(|error| translate(&error))?;
+        link.feed.set_subscribed(&wanted, serial);
+    }
     link.live.store(Some(Arc::new(Live { wire, confirming, serial })));
     link.set_outage(None);
     link.feed.missed();
@@ -159,10 +166,7 @@ pub(super) async fn look(wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
             match tokio::time::timeout(LOOK_WITHIN, all).await {
                 Ok(Ok(answer)) => Ok(answer),
                 // One of them may be gone while the others answer.
-                Ok(Err(_)) | Err(_) => {
-                    let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
-                    connection.route_command(info, any).await
-                }
+                Ok(Err(_)) | Err(_) => any(connection, &info).await,
             }
         }
     };
@@ -171,6 +175,19 @@ pub(super) async fn look(wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
         one => vec![one],
     };
     texts.into_iter().map(server_info).collect()
+}
+
+/// Asks masters at random until one answers.
+async fn any(connection: &ClusterConnection, command: &Cmd) -> RedisResult<Value> {
+    let asked = (0..ASKED_AT_RANDOM).map(|_| {
+        let mut connection = connection.clone();
+        async move {
+            let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
+            connection.route_command(command.clone(), any).await
+        }
+        .boxed()
+    });
+    futures_util::future::select_ok(asked).await.map(|(answer, _)| answer)
 }
 
 fn server_info(text: Value) -> Outcome<ServerInfo> {

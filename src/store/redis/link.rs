@@ -79,6 +79,8 @@ pub(super) struct Link {
     pub(super) live: ArcSwapOption<Live>,
     /// Wakes whoever makes connections.
     pub(super) broken: Notify,
+    /// Has somebody look whether a cluster's client answers anything at all.
+    pub(super) silent: Notify,
     pub(super) closing: CancellationToken,
     /// How many replicas must confirm.
     pub(super) replicas: AtomicU32,
@@ -109,6 +111,7 @@ impl Link {
             gather: Gather::default(),
             live: ArcSwapOption::empty(),
             broken: Notify::new(),
+            silent: Notify::new(),
             closing: CancellationToken::new(),
             replicas: AtomicU32::new(0),
             state: Mutex::default(),
@@ -261,12 +264,17 @@ impl Link {
             }
             Err(_) => Err(no_answer(deadline)),
         };
-        // A cluster's client connects by itself, and knows which of its servers is meant.
-        if let Err(error) = &answer
-            && self.server_clock.is_some()
-            && wants_new_connection(error)
-        {
-            self.lost(serial, error.clone());
+        match &answer {
+            // A cluster's client connects by itself, and knows which of its servers is meant.
+            Err(StoreError::Unavailable { outage: Outage::NoAnswer, .. })
+                if self.server_clock.is_none() =>
+            {
+                self.silent.notify_one();
+            }
+            Err(error) if self.server_clock.is_some() && wants_new_connection(error) => {
+                self.lost(serial, error.clone());
+            }
+            _ => {}
         }
         answer
     }

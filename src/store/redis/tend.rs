@@ -17,6 +17,9 @@ use crate::store::{News, Outage, StoreError};
 /// Every bucket is looked at this often although nothing was heard of it, for messages get lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
+/// The pause after a look at a cluster that did not answer a call.
+const LOOK_PAUSE: Duration = Duration::from_millis(500);
+
 /// How often a lease is renewed within its length.
 const RENEWALS: u32 = 3;
 
@@ -31,6 +34,11 @@ pub(super) async fn run(link: Arc<Link>, ring: Arc<Ring>) {
         tokio::select! {
             () = link.closing.cancelled() => return,
             _ = ticks.tick() => {}
+            () = link.silent.notified() => {
+                servers.look(&link).await;
+                tokio::time::sleep(LOOK_PAUSE).await;
+                continue;
+            }
         }
         // Without a connection there is nothing to tend: who makes one looks at the server himself.
         if let Err(error) = enrol(&link, &ring).await {
@@ -73,12 +81,13 @@ impl Servers {
     async fn look(&mut self, link: &Link) {
         let Ok(live) = link.live() else { return };
         let mut wire = live.wire.clone();
-        let looked = tokio::time::timeout(link.options.deadline * 4, look(&mut wire)).await;
+        let patience = link.options.deadline * if link.server_clock.is_some() { 4 } else { 2 };
+        let looked = tokio::time::timeout(patience, look(&mut wire)).await;
         let servers = match looked {
             Ok(Ok(servers)) => servers,
+            // The client of a cluster connects by itself, but may wait for itself for ever when a shard dies.
+            Ok(Err(error)) if link.server_clock.is_none() => return link.lost(live.serial, error),
             Ok(Err(error)) => return tracing::debug!(%error, "cannot look at Redis: {error}"),
-            // A cluster's client connects by itself.
-            Err(_) if link.server_clock.is_none() => return,
             Err(_) => {
                 // A connection that leads nowhere is not told by the network; a server that is only
                 // slow is found again at once.
