@@ -105,6 +105,47 @@ async fn a_server_that_would_lose_sessions_is_refused_unless_it_is_meant_to() {
 }
 
 #[tokio::test]
+async fn a_server_that_lets_nobody_in_or_do_too_little_is_refused_with_what_to_set() {
+    let redis = RedisServer::own(&[]).await;
+    let mut connection = redis.connection().await;
+    let mut set_user = async |rules: &[&str]| {
+        let mut command = redis::cmd("ACL");
+        command.arg("SETUSER").arg("hive").arg("reset").arg("on").arg(">sesame").arg(rules);
+        command.query_async::<()>(&mut connection).await.unwrap();
+    };
+    let url =
+        |password: &str| redis.url().replace("redis://", &format!("redis://hive:{password}@"));
+    let too_little: [&[&str]; 3] =
+        [&["~th:*", "+@all"], &["~other:*", "&*", "+@all"], &["~*", "&*", "+@all", "-info"]];
+    for rules in too_little {
+        set_user(rules).await;
+        let refused = RedisStore::connect(url("sesame")).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Refused { .. }), "{rules:?}: {refused:?}");
+        assert!(refused.to_string().contains("~th:* &th:* +@all -@admin"), "{rules:?}: {refused}");
+    }
+
+    set_user(&["~th:*", "&th:*", "+@all", "-@admin"]).await;
+    let refused = RedisStore::connect(url("wrong")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Refused { .. }), "{refused:?}");
+    assert!(!format!("{refused} {refused:?}").contains("wrong"), "{refused}");
+    let store = RedisStore::connect(url("sesame")).await.expect("what was said is enough");
+    store.put(&key(), login(1)).await.unwrap();
+    assert!(store.read(&key()).await.unwrap().reply.record.is_some());
+}
+
+#[tokio::test]
+async fn a_full_server_is_still_read_also_by_a_node_that_is_new() {
+    let redis = RedisServer::own(&[]).await;
+    connect(redis.url()).await.put(&key(), login(1)).await.unwrap();
+    redis.config_set("maxmemory", "1").await;
+
+    let store = connect(redis.url()).await;
+
+    assert!(store.read(&key()).await.unwrap().reply.record.is_some());
+    assert_eq!(outage(store.delete(&key()).await), Outage::Full);
+}
+
+#[tokio::test]
 async fn one_server_without_replica_works_and_says_so_once() {
     let redis = RedisServer::own(&[]).await;
     let store = connect(redis.url()).await;
@@ -243,7 +284,9 @@ async fn the_store_follows_a_promoted_replica_and_waits_for_replicas_where_asked
 async fn without_confirmation_of_the_replicas_there_is_no_leave() {
     let mut redis = RedisSentinel::start().await;
     let master = redis.master_port().await;
-    let store = connect(&format!("redis://127.0.0.1:{master}")).await;
+    // A busy machine is to miss the confirmation, and not the answer.
+    let patient = options(&format!("redis://127.0.0.1:{master}")).deadline(Duration::from_secs(3));
+    let store = RedisStore::connect_with(patient).await.unwrap();
     store.put(&key(), login(1)).await.unwrap();
     let mut replica = redis.server_mut(master).connection().await;
     // Its replica falls silent, which the master has not noticed yet.

@@ -21,6 +21,9 @@ use tokenhive::model::ProviderId;
 use tokenhive::store::{
     News, Outage, RedisOptions, RedisStore, SessionStore, StoreError, contract,
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast::Receiver;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -350,4 +353,59 @@ async fn a_reader_that_gives_up_holds_up_nobody() {
             read.unwrap().unwrap();
         }
     }
+}
+
+/// A way to `port` on which each direction takes `latency`.
+async fn distant(port: u16, latency: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            let (from_near, to_near) = near.into_split();
+            let (from_far, to_far) = far.into_split();
+            tokio::spawn(carry(from_near, to_far, latency));
+            tokio::spawn(carry(from_far, to_near, latency));
+        }
+    });
+    own
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, latency: Duration) {
+    let (sender, mut on_its_way) =
+        tokio::sync::mpsc::unbounded_channel::<(Vec<u8>, tokio::time::Instant)>();
+    tokio::spawn(async move {
+        while let Some((bytes, at)) = on_its_way.recv().await {
+            tokio::time::sleep_until(at).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let arrives = tokio::time::Instant::now() + latency;
+        if sender.send((buffer[..count].to_vec(), arrives)).is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_many_are_read_at_once_does_not_depend_on_how_far_away_the_server_is() {
+    const READS: usize = 6000;
+    const LATENCY: Duration = Duration::from_millis(50);
+    let redis = RedisServer::own(&[]).await;
+    let port = distant(redis.port(), LATENCY).await;
+    let store = Arc::new(connect(&format!("redis://127.0.0.1:{port}")).await);
+    store.put(&key(0), login(MINUTE)).await.unwrap();
+    store.read(&key(0)).await.unwrap();
+
+    let began = tokio::time::Instant::now();
+    let read = read_at_once(&store, std::iter::repeat_n(0, READS)).await;
+
+    assert!(read.iter().all(Result::is_ok));
+    // A few hundred at a time would take as many round trips as there are hundreds.
+    let round_trips = began.elapsed().as_millis() / (LATENCY * 2).as_millis();
+    assert!(round_trips < 40, "{READS} reads took {round_trips} round trips");
 }

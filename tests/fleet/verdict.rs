@@ -11,7 +11,7 @@ use crate::fleet::diary::Diary;
 
 /// Both sides of the disturbance of a busy machine: an exchange may take this much longer than the
 /// provider's latency.
-const SLACK: Duration = Duration::from_millis(1500);
+const SLACK: Duration = Duration::from_millis(500);
 
 /// What is known of the run.
 pub struct Run<'a> {
@@ -263,6 +263,7 @@ mod tests {
         assert_eq!(killed("a", 10_050).explained.len(), 1);
         assert_eq!(killed("a", 9_950).explained.len(), 1, "what is sent is worked on all the same");
         assert_eq!(killed("a", 5_000).unexplained.len(), 1);
+        assert_eq!(killed("a", 9_000).unexplained.len(), 1, "that one was over before");
         assert_eq!(killed("b", 10_050).unexplained.len(), 1);
         assert_eq!(killed("a", 14_000).unexplained.len(), 1);
     }

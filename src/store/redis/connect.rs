@@ -11,12 +11,13 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, SingleNodeRoutingInfo};
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ProtocolVersion, PushInfo,
-    PushKind, RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, ProtocolVersion,
+    PushInfo, PushKind, RedisConnectionInfo, RedisError, RedisResult, TlsMode, Value,
 };
 
 use crate::store::redis::checks::ServerInfo;
 use crate::store::redis::error::{not_understood, translate, unavailable};
+use crate::store::redis::keys::Bucket;
 use crate::store::redis::link::{Link, Live, Wire};
 use crate::store::redis::options::{Target, refused};
 use crate::store::redis::reply;
@@ -82,13 +83,14 @@ async fn attempt(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()> 
 
 async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()> {
     let (mut wire, confirming) = dial(link, target, serial).await?;
-    let servers = look(&mut wire).await?;
+    let servers = look(link, &mut wire).await?;
     for server in &servers {
         if !server.is_master() {
             return Err(unavailable(Outage::ReadOnly, "it is a replica"));
         }
         server.check(&link.options)?;
     }
+    may_read_and_listen(link, &mut wire, serial).await?;
     take_note(link, &servers);
     let settling = match &link.server_clock {
         Some(_) => greet(link, &mut wire, &servers).await?,
@@ -97,7 +99,8 @@ async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()
     // In a cluster a shard may be gone while the others answer: each bucket's next reader subscribes.
     if link.server_clock.is_some() {
         let wanted = link.feed.wanted();
-        wire.clone().subscribe(&link.names, &wanted).await.map_err(|error| translate(&error))?;
+        let subscribed = wire.clone().subscribe(&link.names, &wanted).await;
+        subscribed.map_err(|error| explain(link, &error))?;
         link.feed.set_subscribed(&wanted, serial);
     }
     link.live.store(Some(Arc::new(Live { wire, confirming, serial })));
@@ -107,6 +110,42 @@ async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()
         link.feed.tell(News::RolledBack);
     }
     Ok(())
+}
+
+/// What its user may not do is said at the start, not by the first reader. In a cluster a shard may be gone,
+/// and nobody is to wait for it.
+async fn may_read_and_listen(link: &Link, wire: &mut Wire, serial: u32) -> Outcome<()> {
+    if link.server_clock.is_none() {
+        return Ok(());
+    }
+    let mut read = redis::cmd("MGET");
+    read.arg(link.names.server());
+    wire.command(&read).await.map_err(|error| explain(link, &error))?;
+    let any: Vec<Bucket> = Bucket::all().take(1).collect();
+    let subscribed = wire.clone().subscribe(&link.names, &any).await;
+    subscribed.map_err(|error| explain(link, &error))?;
+    link.feed.set_subscribed(&any, serial);
+    Ok(())
+}
+
+/// What to do about a server that lets nobody in, or this user do nothing: waiting does not help.
+fn explain(link: &Link, error: &RedisError) -> StoreError {
+    let code = error.code().unwrap_or_default();
+    if error.kind() == ErrorKind::AuthenticationFailed || matches!(code, "WRONGPASS" | "NOAUTH") {
+        return refused(
+            "the server does not accept this user and password",
+            "write those it knows into the address: redis://user:password@host:port",
+        );
+    }
+    if code == "NOPERM" {
+        let prefix = &link.options.prefix;
+        let problem = format!("its user may not do what is needed ({})", translate(error));
+        let remedy = format!(
+            "ACL SETUSER <user> ~{prefix}* &{prefix}* +@all -@admin, and ACL SAVE to keep it"
+        );
+        return refused(&problem, &remedy);
+    }
+    translate(error)
 }
 
 /// Tells operators what they should know, once.
@@ -129,7 +168,7 @@ async fn greet(link: &Link, wire: &mut Wire, servers: &[ServerInfo]) -> Outcome<
     let replaced = link.is_another(&server.run_id);
     enter.arg(&ENTER.code).arg(1).arg(link.names.server()).arg(&server.run_id);
     enter.arg(if replaced { "1" } else { "0" });
-    let age = match wire.command(&enter).await.map_err(|error| translate(&error)) {
+    let age = match wire.command(&enter).await.map_err(|error| explain(link, &error)) {
         Ok(answer) => Duration::from_millis(reply::number(answer)?),
         // It can be read all the same, and nothing begins there. What others noted nobody knows.
         Err(StoreError::Unavailable { outage: Outage::Full, .. }) => Duration::ZERO,
@@ -156,7 +195,7 @@ pub(super) fn settle(link: &Link, age: Duration) -> bool {
 }
 
 /// What every master says of itself.
-pub(super) async fn look(wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
+pub(super) async fn look(link: &Link, wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
     let info = redis::cmd("INFO");
     let answer = match wire {
         Wire::Single(_) => wire.command(&info).await,
@@ -170,7 +209,7 @@ pub(super) async fn look(wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
             }
         }
     };
-    let texts = match answer.map_err(|error| translate(&error))? {
+    let texts = match answer.map_err(|error| explain(link, &error))? {
         Value::Map(each) => each.into_iter().map(|(_, text)| text).collect(),
         one => vec![one],
     };
@@ -203,7 +242,7 @@ fn server_info(text: Value) -> Outcome<ServerInfo> {
 /// The connection for calls and news, and the one that waits for replicas.
 async fn dial(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<(Wire, Wire)> {
     let pushes = pushes(link, serial);
-    let failed = |error: RedisError| translate(&error);
+    let failed = |error: RedisError| explain(link, &error);
     match target {
         Target::Single(info) => {
             let client = Client::open(info.clone()).map_err(failed)?;

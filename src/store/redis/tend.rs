@@ -82,7 +82,7 @@ impl Servers {
         let Ok(live) = link.live() else { return };
         let mut wire = live.wire.clone();
         let patience = link.options.deadline * if link.server_clock.is_some() { 4 } else { 2 };
-        let looked = tokio::time::timeout(patience, look(&mut wire)).await;
+        let looked = tokio::time::timeout(patience, look(link, &mut wire)).await;
         let servers = match looked {
             Ok(Ok(servers)) => servers,
             // The client of a cluster connects by itself, but may wait for itself for ever when a shard dies.
