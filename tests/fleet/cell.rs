@@ -115,6 +115,7 @@ impl Cell {
         }
         fleet.shut_down().await;
         println!("{}", diary.counts());
+        diary.entries.iter().for_each(|entry| println!("    {entry}"));
         let judged = fleet.providers.iter().zip(lost);
         judged.map(|(provider, lost)| row(&fleet, provider.class, &diary, lost, &met)).collect()
     }

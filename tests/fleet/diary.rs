@@ -1,5 +1,7 @@
 //! What a test did to its fleet, and when, so that what the provider saw can be explained by it.
 
+use std::fmt;
+
 /// Everything that was done, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Diary {
@@ -46,12 +48,13 @@ impl Diary {
         halted.next().map(|it| it.until_ms - it.from_ms)
     }
 
-    /// Whether the node was killed within a span of time, and not there again at its end.
-    pub fn was_down(&self, node: &str, from_ms: i64, until_ms: i64) -> bool {
-        let mut killed =
-            self.entries.iter().filter(|it| it.what == Disturbance::Killed(node.into()));
+    /// Since when the node was killed or halted, if that began within a span of time and was not over at its
+    /// end.
+    pub fn away_since(&self, node: &str, from_ms: i64, until_ms: i64) -> Option<i64> {
+        let away = [Disturbance::Killed(node.into()), Disturbance::Halted(node.into())];
+        let mut away = self.entries.iter().filter(|it| away.contains(&it.what));
         let span = from_ms..=until_ms;
-        killed.any(|it| span.contains(&it.from_ms) && it.until_ms >= until_ms)
+        away.find(|it| span.contains(&it.from_ms) && it.until_ms >= until_ms).map(|it| it.from_ms)
     }
 
     /// When a halt of the node that overlaps a span of time was over.
@@ -85,5 +88,12 @@ impl Diary {
 impl Entry {
     fn overlaps(&self, from_ms: i64, until_ms: i64) -> bool {
         self.from_ms <= until_ms && from_ms <= self.until_ms
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, until) = (self.from_ms % 1_000_000, self.until_ms % 1_000_000);
+        write!(f, "{:?} from {from} to {until}", self.what)
     }
 }

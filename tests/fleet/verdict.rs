@@ -139,12 +139,19 @@ impl Run<'_> {
             ));
         }
         let patience = i64::try_from(self.patience.as_millis()).expect("minutes");
-        // Only its journal had the answer, and it was not there to say so before the patience was over.
+        // Redis was out, only its journal had the answer, and it was not there to say so before the patience
+        // was over.
         if self.class == Class::R
             && refused.at_ms - at >= patience
-            && self.diary.was_down(node, at, refused.at_ms)
+            && let Some(since) = self.diary.away_since(node, at, refused.at_ms)
+            && self.diary.redis_was_out(from, since)
         {
-            return Ok(format!("node {node} was down when its patience was over: {}", story()));
+            return Ok(format!(
+                "node {node} was away since {} ms after the provider's commit and still when its patience was \
+                 over, and Redis was out before: {}",
+                since - at,
+                story()
+            ));
         }
         match self.diary.halted(node, from, until) {
             Some(span) if span >= patience && self.class == Class::R => Ok(format!(
@@ -232,6 +239,24 @@ mod tests {
         let verdict = judge(Class::R, twice(Answer::Sent), &Diary::default());
 
         assert_eq!((verdict.unexplained.len(), verdict.unexcused.len()), (1, 1));
+    }
+
+    #[test]
+    fn an_answer_that_only_the_journal_has_is_lost_in_class_r_when_its_node_is_away_for_the_patience()
+     {
+        let judged = |class, is_redis_out: bool, away_until| {
+            let mut diary = Diary::default();
+            diary.note(Disturbance::Halted("a".into()), 12_000, away_until);
+            if is_redis_out {
+                diary.note(Disturbance::RedisKilled, 9_900, 12_100);
+            }
+            judge(class, twice(Answer::Sent), &diary).explained.len()
+        };
+
+        assert_eq!(judged(Class::R, true, 21_000), 1);
+        assert_eq!(judged(Class::R, false, 21_000), 0, "Redis had it by then");
+        assert_eq!(judged(Class::R, true, 19_000), 0, "it was there to say so");
+        assert_eq!(judged(Class::S, true, 21_000), 0, "there it heals the session later");
     }
 
     #[test]
