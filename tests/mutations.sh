@@ -171,9 +171,37 @@ guard slots-put-back "exchanges in flight are put back" \
 guard answers-put-back "answers are put back" \
     '--test rolled_back a_generation_that_redis_forgot' \
     src/actors/keeper.rs \
-    's/let mut told = tell_store\(supervisor, first, read_at\)\.await;/let mut told = { drop(first); true };/' \
-    src/actors/keeper.rs \
     's/told &= tell_store\(supervisor, remembered, read_at\)\.await;/drop((remembered, read_at));/'
+
+guard logouts-put-back "deletions are put back, whatever was refreshed since" \
+    '--test rolled_back a_logout_that_redis_forgot' \
+    src/store/redis/lua/bury.lua \
+    's/r\.grant > number\(2\)/r.gen > number(2)/'
+
+guard slots-keep-tokens "a slot that is put back takes no valid token away" \
+    '--test redis_rollback a_slot_that_is_put_back' \
+    src/actors/in_flight.rs \
+    's/known\.lifetime\.map\(\|_\| known\.remaining\(since\)\)/Some(Duration::ZERO)/'
+
+guard versions-go-up "readers see what is newer although the store's versions went back" \
+    '--test redis_rollback readers_see_what_is_newer' \
+    src/actors/session/exchange.rs \
+    's/origin\.version\.max\(self\.version_seen\(\)\)/origin.version/'
+
+guard beyond-recall "what nobody can bring back does not wait for ever" \
+    '--test redis_rollback what_nobody_can_bring_back' \
+    src/actors/session/exchange.rs \
+    's/if self\.is_beyond_recall\(\) =>/if self.is_beyond_recall() \&\& false =>/'
+
+guard masters-watched "a change of masters in a cluster is noticed" \
+    '--test redis_cluster every_change_of_a_shards_master' \
+    src/store/redis/tend.rs \
+    's/            self\.known = ids;/            self.known.extend(ids);/'
+
+guard shards-confirm "each shard waits for the replicas it has" \
+    '--test redis_cluster each_shard_waits' \
+    src/store/redis/connect.rs \
+    's/replicas\)\.max\(\)\.unwrap_or/replicas).min().unwrap_or/'
 
 guard failures-remind "a store that forgot an exchange is told of it before its failure" \
     '--test store_faults a_failure_of_an_exchange_that_the_store_forgot' \

@@ -2,6 +2,8 @@
 
 #![cfg(all(unix, feature = "redis", feature = "test-support"))]
 
+#[path = "support/redis_fleet.rs"]
+mod redis_fleet;
 #[expect(dead_code, reason = "every test binary uses its own part")]
 #[path = "support/redis.rs"]
 mod redis_support;
@@ -10,96 +12,15 @@ mod support;
 
 use std::time::Duration;
 
-use redis_support::{DURABLE, RedisServer};
+use redis_fleet::Fleet;
 use support::{
-    HOUR, bounded, browser, eager, eventually, key, next_refreshes, provider, saved, sim, strict,
-    visit,
+    HOUR, bounded, browser, eventually, key, next_refreshes, provider, saved, sim, strict, visit,
 };
-use tempfile::TempDir;
-use tokenhive::simulator::{FaultAction, Simulator, SimulatorOptions};
-use tokenhive::store::{RedisOptions, RedisStore, SessionStore as _};
+use tokenhive::simulator::{FaultAction, SimulatorOptions};
+use tokenhive::store::{RedisStore, SessionStore as _};
 use tokenhive::{
-    HiveBuilder, JournalOptions, Keyring, NeedsLogin, RestoreOptions, ReuseClass, SessionKey,
-    TokenError, TokenHive, Unavailable,
+    HiveBuilder, JournalOptions, NeedsLogin, RestoreOptions, ReuseClass, TokenError, Unavailable,
 };
-
-/// Several nodes, one Redis, one strict provider.
-struct Fleet {
-    redis: RedisServer,
-    simulator: Simulator,
-    keyring: Keyring,
-    folder: TempDir,
-}
-
-impl Fleet {
-    async fn start(options: SimulatorOptions) -> Self {
-        let (redis, simulator) = tokio::join!(RedisServer::own(DURABLE), Simulator::start(options));
-        Self {
-            redis,
-            simulator: simulator.unwrap(),
-            keyring: Keyring::generate(),
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn redis_options(&self) -> RedisOptions {
-        RedisOptions::new(self.redis.url())
-            .deadline(Duration::from_millis(400))
-            .settle_for(Duration::from_millis(700))
-            .node_lease(Duration::from_secs(2))
-    }
-
-    async fn store(&self) -> RedisStore {
-        RedisStore::connect_with(self.redis_options()).await.unwrap()
-    }
-
-    async fn node(&self, name: &str) -> TokenHive {
-        self.node_with(name, |builder| builder).await
-    }
-
-    async fn node_with(
-        &self,
-        name: &str,
-        adjust: impl FnOnce(HiveBuilder) -> HiveBuilder,
-    ) -> TokenHive {
-        let builder = TokenHive::builder()
-            .provider(provider(&self.simulator).timeout(Duration::from_secs(3)))
-            .store(self.store().await)
-            .keyring(self.keyring.clone())
-            .journal(JournalOptions::in_directory(self.folder.path().join(name)))
-            .dead_after(Duration::from_secs(5));
-        adjust(eager(builder)).start().await.unwrap()
-    }
-
-    /// A session that was minted by the provider and restored by `hive`; its token lives an hour.
-    async fn session(&self, hive: &TokenHive) -> SessionKey {
-        let minted = self.simulator.mint(1, HOUR).remove(0);
-        let key = key(&minted.user);
-        let saved = saved(&minted, 3600);
-        hive.restore(&key, "sim", &saved, RestoreOptions::default()).await.unwrap();
-        key
-    }
-
-    /// How many refresh tokens the session has installed since its login, as Redis tells it.
-    async fn generation(&self, key: &SessionKey) -> Option<u64> {
-        let loaded = self.store().await.load(key).await.unwrap();
-        loaded.reply.record.map(|record| record.generation + 1 - record.grant)
-    }
-
-    async fn accepted(&self, token: &str) -> bool {
-        let url = format!("{}/api/echo", self.simulator.base_url());
-        browser().get(url).bearer_auth(token).send().await.unwrap().status().is_success()
-    }
-
-    fn calls(&self) -> u64 {
-        self.simulator.totals().refresh_requests
-    }
-
-    fn assert_nothing_used_twice(&self) {
-        let totals = self.simulator.totals();
-        assert_eq!(totals.reuse_detected, 0, "{totals:?}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_begun_on_one_node_is_finished_on_another() {

@@ -161,6 +161,26 @@ async fn one_server_without_replica_works_and_says_so_once() {
 }
 
 #[tokio::test]
+async fn a_server_whose_settings_became_worse_is_used_with_a_warning_by_who_was_connected() {
+    let redis = RedisServer::own(&[]).await;
+    let store = connect(redis.url()).await;
+    store.put(&key(), login(1)).await.unwrap();
+
+    for (name, value) in [("appendonly", "no"), ("maxmemory-policy", "allkeys-lru")] {
+        redis.config_set(name, value).await;
+    }
+    for kind in ["normal", "pubsub"] {
+        redis.ask::<i64>(redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg(kind)).await;
+    }
+
+    until_answered(async || store.load(&key()).await).await;
+    let notes = store.standing().notes.join("; ");
+    assert!(notes.contains("appendonly yes") && notes.contains("noeviction"), "{notes}");
+    let newcomer = RedisStore::connect(redis.url()).await;
+    assert!(matches!(newcomer, Err(StoreError::Refused { .. })), "{newcomer:?}");
+}
+
+#[tokio::test]
 async fn where_nothing_listens_connecting_fails_at_once_without_naming_the_password() {
     let refused = RedisStore::connect("redis://:hunter2@127.0.0.1:1").await.unwrap_err();
 

@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 use redis_support::RedisServer;
 use redis_support::cluster::RedisCluster;
 use tokenhive::SessionKey;
-use tokenhive::ledger::{Claim, Entry, NewTokens, Put, Sealed};
+use tokenhive::ledger::{AttemptId, Claim, Entry, NewTokens, Put, Sealed};
 use tokenhive::model::ProviderId;
 use tokenhive::store::{
     News, Outage, RedisOptions, RedisStore, SessionStore, StoreError, contract,
@@ -226,8 +226,8 @@ async fn a_login_begun_on_one_node_is_taken_once_by_any() {
 
     let takers: Vec<_> = (0..32)
         .map(|number| {
-            let node = Arc::clone(&nodes[number % 2]);
-            tokio::spawn(async move { node.take_login("digest").await.unwrap() })
+            let (node, attempt) = (Arc::clone(&nodes[number % 2]), AttemptId(number as u128 + 1));
+            tokio::spawn(async move { node.take_login("digest", attempt).await.unwrap() })
         })
         .collect();
     let mut taken = 0;

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use fleet::class::Class;
 use fleet::{Fleet, Setup, a_few_at_once, eventually};
+use serde_json::json;
 use tokenhive::simulator::FaultAction;
 
 /// How long nothing begins on a server that may have lost writes.
@@ -83,4 +84,35 @@ async fn a_generation_that_redis_forgot_is_put_back_and_its_predecessor_not_pres
         assert_eq!((totals.presentations, totals.redeemed_generations), (2, 2), "{class:?}");
     };
     a_few_at_once(STRICT.map(each)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_logout_that_redis_forgot_ends_what_was_refreshed_since() {
+    let class = Class::R;
+    let mut fleet = fleet_of(class).await;
+    let session = fleet.restore_one(class, 0, HOUR).await;
+    let slow = FaultAction::DelayAfterCommit { ms: 4000 };
+    fleet.spoil_next(class, std::slice::from_ref(&session), slow);
+    fleet.begin_exchange(class, &session, &fleet.nodes[1]).await;
+    // What follows is what Redis forgets.
+    forget_from_here(&fleet).await;
+    let delete = json!({"op": "delete", "session": session});
+    assert_eq!(fleet.nodes[0].ask(delete).await.unwrap(), true);
+
+    // Who remembers it is away until the answer is in.
+    fleet.nodes[0].halt();
+    fleet.redis.restart().await;
+    let installed = async || {
+        let known = fleet.nodes[1].token(&session).await.ok()?;
+        (known["generation"] == 2).then_some(())
+    };
+    eventually("the answer brings the session back", installed).await;
+    fleet.nodes[0].resume();
+
+    for node in &fleet.nodes {
+        let gone = async || {
+            node.token(&session).await.err().filter(|it| it.kind == "needs_login.no_session")
+        };
+        eventually("it is logged out again", gone).await;
+    }
 }

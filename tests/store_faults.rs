@@ -302,6 +302,7 @@ async fn a_login_waits_for_a_store_that_fails() {
         bounded(async {
             let (store, keyring) = (Troubled::new(), Keyring::generate());
             let world = World::with(strict(HOUR), on(&store, &keyring)).await;
+            store.strike("take_login", 2, trouble);
             store.strike("put", 3, trouble);
 
             let ann = world.log_in("ann").await;

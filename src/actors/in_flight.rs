@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::actors::session::Exchange;
 use crate::actors::shared::Shared;
 use crate::ledger::{AttemptId, NewTokens, Origin, Reassert};
 use crate::model::{BootTime, SessionKey};
@@ -36,7 +37,7 @@ impl Remembered {
             sequence: self.sequence,
             tries: self.tries,
             patience,
-            tokens: self.tokens.clone(),
+            tokens: self.tokens.clone().aged(now.since(self.since)),
             origin: self.origin.clone(),
         }
     }
@@ -49,18 +50,14 @@ pub(crate) struct InFlight<'a> {
 }
 
 impl<'a> InFlight<'a> {
-    pub(crate) fn enter(
-        shared: &'a Shared,
-        key: &'a SessionKey,
-        attempt: AttemptId,
-        redeem: &Redeem,
-    ) -> Self {
+    pub(crate) fn enter(exchange: &Exchange<'a>, redeem: &Redeem) -> Self {
+        let Exchange { shared, key, known, attempt, .. } = *exchange;
+        let since = shared.clock.boot();
         let tokens = NewTokens {
             access: redeem.sealed.access.clone(),
             refresh: Some(redeem.sealed.refresh.clone()),
             extra: None,
-            // What is put back is about to be replaced: readers keep what they have.
-            expires_in: Some(Duration::ZERO),
+            expires_in: known.lifetime.map(|_| known.remaining(since)),
             refresh_expires_in: None,
             due_in: Some(Duration::ZERO),
         };
@@ -71,7 +68,7 @@ impl<'a> InFlight<'a> {
             tries: redeem.tries,
             tokens,
             origin: redeem.sealed.origin.clone(),
-            since: shared.clock.boot(),
+            since,
         };
         shared.in_flight.insert(key.clone(), remembered);
         Self { shared, key }

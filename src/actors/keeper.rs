@@ -1,33 +1,72 @@
 //! Puts back what the store lost: after a failover or a restart it may not have what it acknowledged.
 //!
-//! Deletions first, then tokens, then exchanges in flight (`docs/PROTOCOL.md`), sessions that have one of these before
-//! all others. Meanwhile the store gives no leave to begin, on any node.
+//! Exchanges in flight first, with the records they began from, for these are what somebody else would begin again;
+//! then deletions, then answers, the latest first (`docs/PROTOCOL.md`). Meanwhile the store gives no leave to begin, on
+//! any node.
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
 
+use tokio::sync::Notify;
+
+use crate::actors::revocation;
 use crate::actors::session::Errand;
 use crate::actors::supervisor::Supervisor;
-use crate::journal::{Answer, Recorded, Recovered};
+use crate::journal::{Answer, JournalError, Recorded, Recovered};
+use crate::ledger::Buried;
 use crate::model::{BootTime, SessionKey};
 use crate::store::SealedStoreError;
 
 /// Sessions put back at the same time.
 const AT_ONCE: usize = 64;
 
-/// The pause before another attempt, where not everything could be put back.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The pause before another attempt, where not everything could be put back, which doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// For a session that looks as if the store had lost writes, all is put back no sooner than this after the
+/// last time: what nobody remembers does not come back by that.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Asks for things to be put back.
+#[derive(Default)]
+pub(crate) struct PutBack {
+    wanted: Notify,
+    /// When that was last done, in nanoseconds since boot; 0 for never.
+    done: AtomicU64,
+}
+
+impl PutBack {
+    /// The store may have lost what it acknowledged.
+    pub(crate) fn ask(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// A session looks as if it had.
+    pub(crate) fn suspect(&self, now: BootTime) {
+        let done = self.done.load(Ordering::Relaxed);
+        if done == 0 || now.since(BootTime::from_nanos(done)) >= AGAIN_AFTER {
+            self.wanted.notify_one();
+        }
+    }
+}
 
 /// Waits for work until shutdown.
 pub(crate) async fn run(supervisor: Supervisor) {
-    let closing = supervisor.shared().closing.clone();
+    let shared = supervisor.shared();
+    let closing = shared.closing.clone();
     let work = async {
         loop {
-            supervisor.shared().put_back.notified().await;
+            shared.put_back.wanted.notified().await;
+            let mut pause = FIRST_PAUSE;
             while !put_back(&supervisor).await {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
+            shared.put_back.done.store(shared.clock.boot().as_nanos(), Ordering::Relaxed);
         }
     };
     tokio::select! {
@@ -39,26 +78,23 @@ pub(crate) async fn run(supervisor: Supervisor) {
 /// True if the store has heard of everything; telling it twice is safe.
 async fn put_back(supervisor: &Supervisor) -> bool {
     let shared = supervisor.shared();
+    let slots = shared.in_flight.len();
+    let mut told = put_back_slots(supervisor).await;
     let read_at = shared.clock.boot();
     let remembered = match &shared.journal {
-        Some(journal) => journal.recent().await.unwrap_or_else(|error| {
-            tracing::error!(%error, "the journal cannot be read back: {error}");
-            Recovered::default()
-        }),
-        None => Recovered::default(),
+        Some(journal) => journal.recent().await,
+        None => Ok(Recovered::default()),
     };
-    let counts = (remembered.deletions.len(), remembered.answers.len(), shared.in_flight.len());
-    // What is in flight must be known before anybody may begin; the rest may take longer.
-    let (urgent, rest): (Vec<_>, Vec<_>) = remembered
-        .answers
-        .into_iter()
-        .partition(|answer| shared.in_flight.contains_key(&answer.what.key));
-    let first = Recovered { answers: urgent, ..Recovered::default() };
-    let mut told = tell_store(supervisor, first, read_at).await;
-    told &= put_back_slots(supervisor).await;
-    let remembered = Recovered { answers: rest, ..remembered };
+    let remembered = match remembered {
+        Ok(remembered) => remembered,
+        Err(JournalError::Closed) => return true,
+        Err(error) => {
+            tracing::error!(%error, "the journal cannot be read back, and is tried again: {error}");
+            return false;
+        }
+    };
+    let (deletions, answers) = (remembered.deletions.len(), remembered.answers.len());
     told &= tell_store(supervisor, remembered, read_at).await;
-    let (deletions, answers, slots) = counts;
     if told && deletions + answers + slots > 0 {
         tracing::info!(
             deletions,
@@ -80,19 +116,26 @@ pub(crate) async fn tell_store(
     let shared = supervisor.shared();
     let buried = stream::iter(remembered.deletions).map(async |deletion| {
         let (key, stone) = deletion.what;
-        is_told(&key, shared.store.bury(&key, stone).await)
+        let buried = shared.store.bury(&key, stone).await;
+        if let Ok(Buried::Again(deleted)) = &buried {
+            shared.registry.retract(&key, deleted.tombstone.version);
+            supervisor.replaced(&key, None);
+            // Perhaps by tokens that nobody knew of when it was deleted.
+            revocation::of_deleted(supervisor, &key, deleted);
+        }
+        is_told(&key, buried)
     });
     let buried = all(buried).await;
-    let answers = remembered.answers;
-    let told = stream::iter(by_session(answers)).map(async |answers: Vec<Recorded<Answer>>| {
-        for answer in answers {
-            let errand = errand(answer, read_at);
-            if !is_told(&errand.key, errand.once(supervisor).await) {
-                return false;
+    let told =
+        stream::iter(by_session(remembered.answers)).map(async |answers: Vec<Recorded<Answer>>| {
+            for answer in answers {
+                let errand = errand(answer, read_at);
+                if !is_told(&errand.key, errand.once(supervisor).await) {
+                    return false;
+                }
             }
-        }
-        true
-    });
+            true
+        });
     all(told).await && buried
 }
 
@@ -107,13 +150,16 @@ pub(crate) fn errand(answer: Recorded<Answer>, read_at: BootTime) -> Errand {
     Errand { key, provider, commit: commit.aged(answer.age), since: read_at }
 }
 
+/// Each session's answers in their order; the session with the latest answer first, for what a store loses
+/// is what it heard last.
 fn by_session(answers: Vec<Recorded<Answer>>) -> Vec<Vec<Recorded<Answer>>> {
-    let mut sessions: std::collections::HashMap<SessionKey, Vec<Recorded<Answer>>> =
-        std::collections::HashMap::new();
+    let mut sessions: HashMap<SessionKey, Vec<Recorded<Answer>>> = HashMap::new();
     for answer in answers {
         sessions.entry(answer.what.key.clone()).or_default().push(answer);
     }
-    sessions.into_values().collect()
+    let mut sessions: Vec<_> = sessions.into_values().collect();
+    sessions.sort_by_key(|answers| answers.iter().map(|answer| answer.age).min());
+    sessions
 }
 
 async fn put_back_slots(supervisor: &Supervisor) -> bool {
@@ -132,4 +178,45 @@ fn is_told<T>(key: &SessionKey, told: Result<T, SealedStoreError>) -> bool {
         tracing::debug!(session = %key, %error, "{key} is not put back yet: {error}");
     }
     told.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::by_session;
+    use crate::journal::{Answer, Recorded};
+    use crate::ledger::samples::{begin_request, commit_request, put_request};
+    use crate::ledger::{BeginReply, Entry, begin, put};
+    use crate::model::{ProviderId, SessionKey, Timestamp};
+
+    #[test]
+    fn what_was_told_last_is_told_again_first_and_one_sessions_answers_in_their_order() {
+        let (mut entry, now) = (Entry::default(), Timestamp::from_millis(1));
+        put(&mut entry, now, &put_request(1, "login"));
+        let BeginReply::Granted(grant) = begin(&mut entry, now, &begin_request(1, 1)) else {
+            panic!("it is the first");
+        };
+        let answer = |session: &str, seconds| {
+            let key = SessionKey::new("acme", session).unwrap();
+            let provider = ProviderId::new("sample").unwrap();
+            let what = Answer { key, provider, commit: commit_request(1, &grant, session) };
+            Recorded { what, done: true, age: Duration::from_secs(seconds) }
+        };
+
+        let sessions = by_session(vec![
+            answer("old", 90),
+            answer("busy", 80),
+            answer("late", 2),
+            answer("busy", 1),
+        ]);
+
+        let told: Vec<_> = sessions
+            .iter()
+            .flatten()
+            .map(|it| (it.what.key.session().to_owned(), it.age.as_secs()))
+            .collect();
+        let told: Vec<_> = told.iter().map(|(session, age)| (session.as_str(), *age)).collect();
+        assert_eq!(told, [("busy", 80), ("busy", 1), ("late", 2), ("old", 90)]);
+    }
 }

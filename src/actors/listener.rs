@@ -27,7 +27,7 @@ pub(crate) async fn run(supervisor: Supervisor, mut news: broadcast::Receiver<Ne
                 }
             }
             Ok(News::Missed) => shared.registry.missed(shared.clock.boot()),
-            Ok(News::RolledBack) => shared.put_back.notify_one(),
+            Ok(News::RolledBack) => shared.put_back.ask(),
             Err(RecvError::Lagged(count)) => {
                 tracing::warn!(count, "{count} messages of other nodes were missed");
                 shared.registry.missed(shared.clock.boot());

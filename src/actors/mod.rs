@@ -22,15 +22,17 @@ mod task_kind;
 
 pub(crate) use self::gate::GateOptions;
 pub(crate) use self::host::Host;
+pub(crate) use self::keeper::PutBack;
 pub(crate) use self::lifetimes::{Lifetimes, spans};
 pub(crate) use self::registry::{Cached, Registry, TrustOptions};
 pub(crate) use self::replay::replay;
-pub(crate) use self::revocation::spawn as revoke;
+pub(crate) use self::revocation::of_deleted as revoke_deleted;
 pub(crate) use self::scheduler::{SchedulerHandle, SchedulerOptions};
 #[cfg(test)]
 pub(crate) use self::session::Panic;
 pub(crate) use self::session::{
-    Freshness, Known, LoadOutcome, Want, load as load_session, load_during, recheck, store_failure,
+    Freshness, Known, LoadOutcome, Want, fresh_attempt, load as load_session, load_during, recheck,
+    store_failure,
 };
 pub(crate) use self::shared::{ProviderEntry, Shared, SharedOptions};
 pub(crate) use self::supervisor::Supervisor;

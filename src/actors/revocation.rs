@@ -5,12 +5,23 @@ use std::time::Duration;
 
 use crate::actors::supervisor::Supervisor;
 use crate::actors::task_kind::TaskKind;
-use crate::model::{ProviderId, Secret};
+use crate::ledger::Deleted;
+use crate::model::{ProviderId, Secret, SessionKey};
 use crate::oauth::{RevokeError, TokenHint, revoke};
 
 const ATTEMPTS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Revokes what was deleted.
+pub(crate) fn of_deleted(supervisor: &Supervisor, key: &SessionKey, deleted: &Deleted) {
+    let (store, generation) = (&supervisor.shared().store, deleted.tombstone.generation);
+    if let Some(sealed) = &deleted.refresh
+        && let Ok(token) = store.open_refresh_token(key, sealed, generation)
+    {
+        spawn(supervisor, &deleted.provider, token);
+    }
+}
 
 /// Revokes a refresh token, and what came of it, behind the caller's back.
 pub(crate) fn spawn(supervisor: &Supervisor, provider: &ProviderId, token: Secret) {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actors::gate::{Gate, GateOptions};
 use crate::actors::in_flight::Remembered;
+use crate::actors::keeper::PutBack;
 use crate::actors::registry::Registry;
 use crate::actors::scheduler::SchedulerHandle;
 use crate::actors::session::Known;
@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) journal: Option<Journal>,
     /// This node's exchanges in flight.
     pub(crate) in_flight: DashMap<SessionKey, Remembered>,
-    /// Wakes whoever puts back what the store has lost.
-    pub(crate) put_back: Notify,
+    /// Asks for what the store has lost.
+    pub(crate) put_back: PutBack,
     /// The host runtime: all I/O runs here.
     pub(crate) runtime: Handle,
     /// Tasks that shutdown waits for.

@@ -7,13 +7,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actors::{
-    self, GateOptions, Host, ProviderEntry, Registry, SchedulerHandle, SchedulerOptions, Shared,
-    SharedOptions, Supervisor, TrustOptions,
+    self, GateOptions, Host, ProviderEntry, PutBack, Registry, SchedulerHandle, SchedulerOptions,
+    Shared, SharedOptions, Supervisor, TrustOptions,
 };
 use crate::hive::TokenHive;
 use crate::journal::{Journal, JournalError, JournalOptions, Recovered};
@@ -253,7 +252,7 @@ impl HiveBuilder {
             unsettled: DashMap::new(),
             journal,
             in_flight: DashMap::new(),
-            put_back: Notify::new(),
+            put_back: PutBack::default(),
             runtime,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::actors::{TaskKind, revoke, store_failure};
+use crate::actors::{TaskKind, revoke_deleted, store_failure};
 use crate::hive::TokenHive;
-use crate::ledger::{Deleted, Entry, Record, TOMBSTONE, Tombstone};
+use crate::ledger::{Buried, Deleted, Entry, Record, TOMBSTONE, Tombstone};
 use crate::model::{SessionKey, Timestamp, TokenError};
-use crate::store::{At, SealedStoreError};
+use crate::store::At;
 use crate::timing::{Backoff, Chance};
 
 /// How a store that does not answer is asked again.
@@ -50,12 +50,7 @@ impl TokenHive {
         {
             tracing::warn!(session = %key, %error, "the deletion of {key} is not in the journal: {error}");
         }
-        let generation = deleted.tombstone.generation;
-        if let Some(sealed) = &deleted.refresh
-            && let Ok(token) = shared.store.open_refresh_token(key, sealed, generation)
-        {
-            revoke(&self.inner.supervisor, &deleted.provider, token);
-        }
+        revoke_deleted(&self.inner.supervisor, key, deleted);
     }
 
     /// Deletes what was read before a deletion whose outcome nobody knows.
@@ -71,19 +66,15 @@ impl TokenHive {
     }
 
     async fn insist_on_deletion(&self, key: &SessionKey, record: Record, now: Timestamp) {
-        let grant = record.grant;
-        let mut deleted = as_deleted(record, now);
+        let deleted = as_deleted(record, now);
         // The next start of this node knows of it as well.
         self.make_sure(key, &deleted).await;
         let mut tries = 0;
         loop {
-            match self.deleted_up_to(key, &deleted.tombstone, grant).await {
-                Ok(None) => return,
+            match self.shared().store.bury(key, deleted.tombstone.clone()).await {
                 // It was refreshed meanwhile.
-                Ok(Some((newer, now))) => {
-                    deleted = as_deleted(newer, now);
-                    self.make_sure(key, &deleted).await;
-                }
+                Ok(Buried::Again(newer)) => return self.make_sure(key, &newer).await,
+                Ok(Buried::Gone | Buried::LoggedIn) => return,
                 Err(error) => {
                     tracing::debug!(session = %key, %error, "{key} is not deleted yet: {error}");
                     tries += 1;
@@ -91,21 +82,6 @@ impl TokenHive {
                 }
             }
         }
-    }
-
-    /// Deletes it unless it is newer than `stone`; then it is given back, if it is of the same login.
-    async fn deleted_up_to(
-        &self,
-        key: &SessionKey,
-        stone: &Tombstone,
-        grant: u64,
-    ) -> Result<Option<(Record, Timestamp)>, SealedStoreError> {
-        let store = &self.shared().store;
-        if store.bury(key, stone.clone()).await? {
-            return Ok(None);
-        }
-        let At { now, reply: Entry { record, .. } } = store.entry(key).await?;
-        Ok(record.filter(|record| record.grant == grant).map(|record| (record, now)))
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::actors::{
-    Known, Lifetimes, ProviderEntry, Shared, Supervisor, TaskKind, spans, store_failure,
+    Known, Lifetimes, ProviderEntry, Shared, Supervisor, TaskKind, fresh_attempt, spans,
+    store_failure,
 };
 use crate::hive::profile::Fetch;
 use crate::hive::{LoginError, LoginFault, TokenHive};
@@ -13,10 +14,16 @@ use crate::model::{
     Misconfigured, ProviderId, Secret, SessionKey, Snapshot, TokenError, Unavailable, User,
 };
 use crate::oauth::{self, CallbackError, CallbackQuery, ScopeRequest, UserError};
-use crate::store::{Offered, PendingLogin, PlainTokens, SealedStoreError, Session};
+use crate::store::{Offered, PendingLogin, PlainTokens, SealedStoreError, Session, StoreError};
 
 /// How long tokens that exist nowhere else are offered to a store that does not answer.
 const STORE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a store that does not answer is asked for the login, while somebody waits before a browser.
+const TAKE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The pause before a store that does not answer is asked again.
+const STORE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a login asks for.
 #[derive(Debug, Clone)]
@@ -198,11 +205,7 @@ async fn complete(
     callback: &CallbackQuery,
 ) -> Result<LoggedIn, LoginError> {
     let shared = supervisor.shared();
-    let pending = match shared.store.take_login(&callback.state).await {
-        Ok(Ok(pending)) => pending,
-        Ok(Err(refusal)) => return Err(LoginError::taken(&refusal)),
-        Err(error) => return Err(store_failure(&error).into()),
-    };
+    let pending = take(shared, &callback.state).await?;
     let entry = find(shared, pending.provider.as_str())?;
     callback
         .check_issuer(&entry.provider)
@@ -215,6 +218,25 @@ async fn complete(
         return Err(LoginError::again(LoginFault::UnknownState));
     };
     Finish { supervisor: supervisor.clone(), entry, pending }.run(code).await
+}
+
+/// Takes the login out of the store. Its answer may get lost when it is already taken, so the store is asked
+/// again for a while, by the same name.
+async fn take(shared: &Shared, state: &Secret) -> Result<PendingLogin, LoginError> {
+    let attempt = fresh_attempt();
+    let give_up = shared.clock.boot() + TAKE_PATIENCE;
+    loop {
+        match shared.store.take_login(state, attempt).await {
+            Ok(Ok(pending)) => return Ok(pending),
+            Ok(Err(refusal)) => return Err(LoginError::taken(&refusal)),
+            Err(SealedStoreError::Store(StoreError::Unavailable { .. }))
+                if shared.clock.boot() < give_up =>
+            {
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            Err(error) => return Err(store_failure(&error).into()),
+        }
+    }
 }
 
 /// The second half of a login.
@@ -282,7 +304,7 @@ pub(crate) async fn store(
             Ok(session) => break session,
             Err(error @ SealedStoreError::Store(_)) if shared.clock.boot() < give_up => {
                 tracing::warn!(session = %key, %error, "the login of {key} is not stored yet: {error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::time::sleep(STORE_PAUSE).await;
             }
             Err(error) => return Err(store_failure(&error)),
         }

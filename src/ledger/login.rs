@@ -2,14 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Sealed;
+use crate::ledger::{AttemptId, Sealed};
 use crate::model::Timestamp;
 
 /// A login between its authorization URL and its callback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginEntry {
-    /// What was drawn for it; `None` once it was taken.
-    pub sealed: Option<Sealed>,
+    /// What was drawn for it.
+    pub sealed: Sealed,
+    /// Who took it.
+    pub taken_by: Option<AttemptId>,
     /// After this it can no longer be finished.
     pub expires: Timestamp,
     /// After this even the memory of it may go.
@@ -29,13 +31,19 @@ pub enum TakenLogin {
     Unknown,
 }
 
-/// Takes a login out of its entry; exactly one caller gets it.
-pub fn take_login(entry: Option<&mut LoginEntry>, now: Timestamp) -> TakenLogin {
+/// Takes a login; exactly one attempt to complete it gets it. Repeating it as the same attempt gives the same.
+pub fn take_login(
+    entry: Option<&mut LoginEntry>,
+    now: Timestamp,
+    attempt: AttemptId,
+) -> TakenLogin {
     let Some(entry) = entry.filter(|entry| entry.forget > now) else {
         return TakenLogin::Unknown;
     };
-    if entry.sealed.is_some() && entry.expires <= now {
-        return TakenLogin::Expired;
+    match entry.taken_by {
+        None if entry.expires <= now => return TakenLogin::Expired,
+        Some(other) if other != attempt => return TakenLogin::AlreadyTaken,
+        None | Some(_) => entry.taken_by = Some(attempt),
     }
-    entry.sealed.take().map_or(TakenLogin::AlreadyTaken, TakenLogin::Taken)
+    TakenLogin::Taken(entry.sealed.clone())
 }

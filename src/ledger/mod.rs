@@ -25,7 +25,7 @@ pub use self::commit::{Commit, CommitReply, Installed, Origin, commit};
 pub use self::fail::{Fail, FailKind, FailReply, fail};
 pub use self::install::{NewTokens, Put, PutReply, put};
 pub use self::login::{LoginEntry, TakenLogin, take_login};
-pub use self::reassert::{Reassert, ReassertReply, bury, reassert};
+pub use self::reassert::{Buried, Reassert, ReassertReply, bury, reassert};
 pub use self::record::{
     AttemptId, Entry, ErrorNote, NodeId, Record, Sealed, Slot, Status, Tombstone,
 };

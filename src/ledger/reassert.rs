@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::ledger::record::Missing;
 use crate::ledger::{
-    AttemptId, Entry, NewTokens, NodeId, Origin, Record, Slot, Status, TOMBSTONE, Tombstone, delete,
+    AttemptId, Deleted, Entry, NewTokens, NodeId, Origin, Record, Slot, Status, TOMBSTONE,
+    Tombstone, delete,
 };
 use crate::model::Timestamp;
 
@@ -54,7 +55,18 @@ pub fn reassert(entry: &mut Entry, now: Timestamp, request: &Reassert) -> Reasse
         Ok(record) if record.generation < request.base => {
             let version = record.version.max(request.origin.version);
             let origin = Origin { version, ..request.origin.clone() };
-            *record = base_record(now, &Reassert { origin, ..request.clone() });
+            let repaired = base_record(now, &Reassert { origin, ..request.clone() });
+            *record = if record.grant == repaired.grant {
+                Record {
+                    extra: record.extra.take(),
+                    profile: record.profile.take(),
+                    created: record.created,
+                    last_read: record.last_read,
+                    ..repaired
+                }
+            } else {
+                repaired
+            };
         }
         Ok(_) => {}
     }
@@ -98,18 +110,27 @@ fn base_record(now: Timestamp, request: &Reassert) -> Record {
     }
 }
 
-/// Deletes the session again, unless somebody logged in since: `stone` is what its deletion left. True if
-/// nothing of it is there any more.
-pub fn bury(entry: &mut Entry, now: Timestamp, stone: &Tombstone) -> bool {
+/// The answer to [`bury`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Buried {
+    /// Somebody logged in since: nothing was changed.
+    LoggedIn,
+    /// It is not there.
+    Gone,
+    /// It had come back, and is deleted again: revoke its tokens at the provider.
+    Again(Box<Deleted>),
+}
+
+/// Deletes the session again, unless somebody logged in since: `stone` is what its deletion left. An exchange
+/// that a store which lost the deletion let pass makes no difference.
+pub fn bury(entry: &mut Entry, now: Timestamp, stone: &Tombstone) -> Buried {
     match &entry.record {
-        Some(record) if record.generation > stone.generation => return false,
-        Some(_) => {
-            delete(entry, now);
+        Some(record) if record.grant > stone.generation => Buried::LoggedIn,
+        Some(_) => delete(entry, now).map_or(Buried::Gone, |it| Buried::Again(Box::new(it))),
+        None => {
+            let renewed = || Tombstone { until: now + TOMBSTONE, ..stone.clone() };
+            entry.tombstone.get_or_insert_with(renewed);
+            Buried::Gone
         }
-        None if entry.tombstone.is_none() => {
-            entry.tombstone = Some(Tombstone { until: now + TOMBSTONE, ..stone.clone() });
-        }
-        None => {}
     }
-    true
 }

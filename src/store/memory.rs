@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::ledger::{
-    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, LoginEntry,
-    Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone, begin, bury,
-    commit, delete, fail, postpone, put, reassert, set_profile, settle, take_login, visible_again,
+    AttemptId, Begin, BeginReply, Buried, Claim, Commit, CommitReply, Deleted, Entry, Fail,
+    FailReply, LoginEntry, Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TakenLogin,
+    Tombstone, begin, bury, commit, delete, fail, postpone, put, reassert, set_profile, settle,
+    take_login, visible_again,
 };
 use crate::model::{Clock, SessionKey, SystemClock, Timestamp};
 use crate::store::steady::SteadyClock;
@@ -201,7 +202,7 @@ impl SessionStore for MemoryStore {
         Ok(self.transact(key, |entry, now| reassert(entry, now, &request)))
     }
 
-    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<Buried>, StoreError> {
         Ok(self.transact(key, |entry, now| bury(entry, now, &stone)))
     }
 
@@ -223,14 +224,14 @@ impl SessionStore for MemoryStore {
             inner.logins.retain(|_, login| login.forget > now);
         }
         let expires = now + ttl;
-        let login = LoginEntry { sealed: Some(sealed), expires, forget: expires + LOGIN_MEMORY };
+        let login = LoginEntry { sealed, taken_by: None, expires, forget: expires + LOGIN_MEMORY };
         inner.logins.insert(digest.to_owned(), login);
         Ok(())
     }
 
-    async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
+    async fn take_login(&self, digest: &str, attempt: AttemptId) -> Result<TakenLogin, StoreError> {
         let now = self.clock.now();
-        Ok(take_login(self.lock().logins.get_mut(digest), now))
+        Ok(take_login(self.lock().logins.get_mut(digest), now, attempt))
     }
 }
 

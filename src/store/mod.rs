@@ -38,8 +38,8 @@ pub(crate) use self::sealed::{
 };
 
 use crate::ledger::{
-    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
-    Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
+    AttemptId, Begin, BeginReply, Buried, Claim, Commit, CommitReply, Deleted, Entry, Fail,
+    FailReply, Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
 };
 use crate::model::{SessionKey, Timestamp};
 
@@ -119,7 +119,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> Result<At<ReassertReply>, StoreError>;
 
     /// Applies [`crate::ledger::bury`].
-    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError>;
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<Buried>, StoreError>;
 
     /// Stores a login in progress under the digest of its state.
     async fn put_login(
@@ -130,7 +130,7 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> Result<(), StoreError>;
 
     /// Applies [`crate::ledger::take_login`].
-    async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError>;
+    async fn take_login(&self, digest: &str, attempt: AttemptId) -> Result<TakenLogin, StoreError>;
 
     /// True if sessions are still there when the process is gone, so that the keys must be as well.
     fn outlives_process(&self) -> bool {

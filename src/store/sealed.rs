@@ -15,9 +15,9 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 use crate::ledger::{
-    AttemptId, Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply,
-    Grant, NewTokens, Origin, Put, PutReply, Reassert, ReassertReply, Record, Sealed, Settled,
-    TakenLogin, Tombstone,
+    AttemptId, Begin, BeginReply, Buried, Claim, Commit, CommitReply, Deleted, Entry, Fail,
+    FailReply, Grant, NewTokens, Origin, Put, PutReply, Reassert, ReassertReply, Record, Sealed,
+    Settled, TakenLogin, Tombstone,
 };
 use crate::model::{OAuthToken, ProviderId, Secret, SessionKey, Timestamp, User};
 use crate::sealing::{Field, Keyring, Label, SealError};
@@ -258,7 +258,7 @@ impl SealedStore {
         Ok(self.within(self.inner.reassert(key, request)).await?.reply)
     }
 
-    pub(crate) async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Outcome<bool> {
+    pub(crate) async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Outcome<Buried> {
         Ok(self.within(self.inner.bury(key, stone)).await?.reply)
     }
 
@@ -353,9 +353,10 @@ impl SealedStore {
     pub(crate) async fn take_login(
         &self,
         state: &Secret,
+        attempt: AttemptId,
     ) -> Outcome<Result<PendingLogin, TakenLogin>> {
         let digest = state_digest(state);
-        match self.within(self.inner.take_login(&digest)).await? {
+        match self.within(self.inner.take_login(&digest, attempt)).await? {
             TakenLogin::Taken(sealed) => {
                 let (_, plain) = self.keyring.open(Label::login(&digest), sealed.as_bytes())?;
                 PendingLogin::from_plain(&plain).map(Ok).ok_or(SealedStoreError::Content)

@@ -167,7 +167,8 @@ impl RedisServer {
         connect(&self.url).await.unwrap()
     }
 
-    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
+    /// Sends it one command.
+    pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> T {
         command.query_async(&mut self.connection().await).await.unwrap()
     }
 

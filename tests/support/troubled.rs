@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokenhive::ledger::{
-    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
-    Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
+    AttemptId, Begin, BeginReply, Buried, Claim, Commit, CommitReply, Deleted, Entry, Fail,
+    FailReply, Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
 };
 use tokenhive::model::Timestamp;
 use tokenhive::store::{At, Outage};
@@ -160,7 +160,7 @@ impl SessionStore for Troubled {
         self.call("reassert", self.inner().reassert(key, request)).await
     }
 
-    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<Buried>, StoreError> {
         self.call("bury", self.inner().bury(key, stone)).await
     }
 
@@ -177,7 +177,7 @@ impl SessionStore for Troubled {
         self.call("put_login", self.inner().put_login(digest, sealed, ttl)).await
     }
 
-    async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
-        self.call("take_login", self.inner().take_login(digest)).await
+    async fn take_login(&self, digest: &str, attempt: AttemptId) -> Result<TakenLogin, StoreError> {
+        self.call("take_login", self.inner().take_login(digest, attempt)).await
     }
 }

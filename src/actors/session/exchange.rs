@@ -35,11 +35,11 @@ pub(crate) const TIMER_SLACK: Duration = Duration::from_millis(3);
 /// One attempt to redeem one refresh token.
 pub(crate) struct Exchange<'a> {
     pub(super) supervisor: &'a Supervisor,
-    pub(super) shared: &'a Shared,
-    pub(super) key: &'a SessionKey,
+    pub(crate) shared: &'a Shared,
+    pub(crate) key: &'a SessionKey,
     pub(super) entry: &'a ProviderEntry,
-    pub(super) known: &'a Known,
-    pub(super) attempt: AttemptId,
+    pub(crate) known: &'a Known,
+    pub(crate) attempt: AttemptId,
 }
 
 /// Leave to redeem, and when it was given.
@@ -58,7 +58,7 @@ impl<'a> Exchange<'a> {
         entry: &'a ProviderEntry,
         known: &'a Known,
     ) -> Self {
-        let attempt = AttemptId(fresh_id());
+        let attempt = fresh_attempt();
         Self { supervisor, shared: supervisor.shared(), key, entry, known, attempt }
     }
 
@@ -87,8 +87,11 @@ impl<'a> Exchange<'a> {
             self.shared.note_done(self.attempt);
         }
         match answer {
-            Ok(At { reply: Begun::Granted(redeem), now: given }) => {
+            Ok(At { reply: Begun::Granted(mut redeem), now: given }) => {
                 fault::point("t1");
+                // A store that was rolled back may show versions that readers are past.
+                let origin = &mut redeem.sealed.origin;
+                origin.version = origin.version.max(self.version_seen());
                 self.redeem(&Leave { redeem: &redeem, asked, given }, permit).await
             }
             Ok(At { reply: Begun::Newer(session), .. }) => {
@@ -149,6 +152,11 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    fn version_seen(&self) -> u64 {
+        let seen = self.shared.registry.snapshot(self.key);
+        seen.map_or(0, |it| it.version()).max(self.known.snapshot.version())
+    }
+
     /// Where a repetition is forgiven, a token that is about to end is worth more than the replicas' word.
     fn waives_confirmation(&self, class: ReuseClass, remaining: Duration) -> bool {
         let is_late = self.known.lifetime.is_some_and(|lifetime| remaining < lifetime / 10);
@@ -189,13 +197,17 @@ impl<'a> Exchange<'a> {
                 let left = self.known.remaining(self.shared.clock.boot());
                 wait(left.max(BUSY_POLL), Unavailable::InDoubt { detail })
             }
+            BeginReply::Regressed { .. } if self.is_beyond_recall() => {
+                self.shared.registry.retract(self.key, 0);
+                ExchangeOutcome::Reread
+            }
             BeginReply::Regressed { .. } => {
-                self.shared.put_back.notify_one();
+                self.shared.put_back.suspect(self.shared.clock.boot());
                 let detail = "it shows an older state than was seen before".to_owned();
                 wait(UNSURE_PAUSE, Unavailable::Store { detail })
             }
             BeginReply::Absent if self.known.snapshot.is_valid(self.shared.clock.boot()) => {
-                self.shared.put_back.notify_one();
+                self.shared.put_back.suspect(self.shared.clock.boot());
                 let detail = "it has lost the record of this session".to_owned();
                 wait(UNSURE_PAUSE, Unavailable::Store { detail })
             }
@@ -207,9 +219,17 @@ impl<'a> Exchange<'a> {
         }
     }
 
+    /// Whether the store has forgotten what this node remembers, nobody has put it back although its token was
+    /// over for long, and the store's word is all there is.
+    fn is_beyond_recall(&self) -> bool {
+        let snapshot = self.shared.registry.snapshot(self.key);
+        let expires = snapshot.map_or(self.known.snapshot.expires(), |it| it.expires());
+        self.shared.clock.boot().since(expires) >= self.shared.options.idle
+    }
+
     async fn redeem(&self, leave: &Leave<'_>, permit: Permit) -> ExchangeOutcome {
         let redeem = leave.redeem;
-        let _in_flight = InFlight::enter(self.shared, self.key, self.attempt, redeem);
+        let _in_flight = InFlight::enter(self, redeem);
         let sent_at = self.shared.clock.boot();
         let send_by = leave.asked + self.shared.options.send_within;
         if sent_at > send_by {
@@ -302,8 +322,9 @@ pub(super) fn wake_after(shared: &Shared, key: &SessionKey, wait: Duration) -> B
     until
 }
 
-fn fresh_id() -> u128 {
+/// Names something that is tried once and may be asked about again.
+pub(crate) fn fresh_attempt() -> AttemptId {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
-    u128::from_ne_bytes(bytes)
+    AttemptId(u128::from_ne_bytes(bytes))
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::ledger::samples::{DAY, HOUR, MINUTE, begin_request, put_request, sealed};
 use crate::ledger::tests::{NOW, granted, logged_in, record, record_mut, refresh};
 use crate::ledger::{
-    Entry, LoginEntry, PutReply, Settled, Status, TakenLogin, delete, postpone, put, set_profile,
-    settle, take_login, visible_again,
+    AttemptId, Entry, LoginEntry, PutReply, Settled, Status, TakenLogin, delete, postpone, put,
+    set_profile, settle, take_login, visible_again,
 };
 
 #[test]
@@ -118,15 +118,18 @@ fn claimed_session_hides_from_now_or_from_its_due_time() {
 #[test]
 fn login_ends_and_is_forgotten_on_time() {
     let (expires, forget) = (NOW + MINUTE, NOW + HOUR);
-    let begun = LoginEntry { sealed: Some(sealed("login")), expires, forget };
+    let begun = LoginEntry { sealed: sealed("login"), taken_by: None, expires, forget };
     let instant = Duration::from_millis(1);
 
     let mut login = begun.clone();
-    assert_eq!(take_login(Some(&mut login), expires - instant), TakenLogin::Taken(sealed("login")));
-    assert_eq!(take_login(Some(&mut login), expires - instant), TakenLogin::AlreadyTaken);
-    assert_eq!(take_login(Some(&mut login), forget), TakenLogin::Unknown);
-    assert_eq!(take_login(Some(&mut begun.clone()), expires), TakenLogin::Expired);
-    assert_eq!(take_login(Some(&mut begun.clone()), forget - instant), TakenLogin::Expired);
-    assert_eq!(take_login(Some(&mut begun.clone()), forget), TakenLogin::Unknown);
-    assert_eq!(take_login(None, NOW), TakenLogin::Unknown);
+    let mut take = |now, attempt| take_login(Some(&mut login), now, AttemptId(attempt));
+    assert_eq!(take(expires - instant, 1), TakenLogin::Taken(sealed("login")));
+    assert_eq!(take(expires - instant, 2), TakenLogin::AlreadyTaken);
+    assert_eq!(take(expires, 1), TakenLogin::Taken(sealed("login")), "its answer was lost");
+    assert_eq!(take(forget, 1), TakenLogin::Unknown);
+    let of_new = |now| take_login(Some(&mut begun.clone()), now, AttemptId(1));
+    assert_eq!(of_new(expires), TakenLogin::Expired);
+    assert_eq!(of_new(forget - instant), TakenLogin::Expired);
+    assert_eq!(of_new(forget), TakenLogin::Unknown);
+    assert_eq!(take_login(None, NOW, AttemptId(1)), TakenLogin::Unknown);
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::ledger::samples::{MINUTE, begin_request, commit_request, put_request, tokens};
+use crate::ledger::samples::{MINUTE, begin_request, commit_request, put_request, sealed, tokens};
 use crate::ledger::{
-    AttemptId, BeginReply, Commit, CommitReply, Grant, NodeId, Origin, Reassert, ReassertReply,
-    Tombstone,
+    AttemptId, BeginReply, Buried, Commit, CommitReply, Grant, NodeId, Origin, Reassert,
+    ReassertReply, Tombstone,
 };
 use crate::model::{ProviderId, Timestamp};
 use crate::store::SessionStore;
@@ -122,9 +122,13 @@ async fn a_deletion_is_put_back_unless_somebody_logged_in_since(store: Arc<dyn S
     };
 
     let older = session.store.bury(&session.key, stone(0)).await.expect(ANSWERS);
-    assert!(!older.reply, "a later login is not touched");
-    let same = session.store.bury(&session.key, stone(1)).await.expect(ANSWERS);
-    assert!(same.reply);
+    assert_eq!(older.reply, Buried::LoggedIn, "a later login is not touched");
+    session.refresh(1, 1, "second").await;
+    let again = session.store.bury(&session.key, stone(1)).await.expect(ANSWERS);
+    let Buried::Again(deleted) = again.reply else { panic!("{again:?}") };
+    assert_eq!(deleted.refresh, Some(sealed("second refresh")), "which was let pass since");
+    let repeated = session.store.bury(&session.key, stone(1)).await.expect(ANSWERS);
+    assert_eq!(repeated.reply, Buried::Gone);
 
     let lost = Session::named(&session.store, "lost");
     lost.store.bury(&lost.key, stone(3)).await.expect(ANSWERS);

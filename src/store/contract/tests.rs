@@ -66,7 +66,7 @@ async fn random_operations_of_the_suite_reach_every_reply() {
 
     let all = "Stored Conflict Granted Newer Fresh Backoff Busy Exhausted Suspect Dead Gone Absent \
                NoRefreshToken Regressed Installed Healed Late Stale Retry Recovered TrySpare \
-               NotYet LastTry NotSuspect Held Passed true false";
+               NotYet LastTry NotSuspect Held Passed LoggedIn Again";
     let missing: Vec<_> = all.split(' ').filter(|name| !seen.contains(*name)).collect();
     assert!(missing.is_empty(), "never seen: {missing:?}");
 }

@@ -63,7 +63,7 @@ mod tests {
     use super::{decode_entry, decode_login, encode_entry, encode_login};
     use crate::ledger::samples::{begin_request, commit_request, put_request, sealed};
     use crate::ledger::{
-        BeginReply, Entry, ErrorNote, LoginEntry, Status, Tombstone, begin, commit, put,
+        AttemptId, BeginReply, Entry, ErrorNote, LoginEntry, Status, Tombstone, begin, commit, put,
     };
     use crate::model::Timestamp;
 
@@ -96,7 +96,12 @@ mod tests {
         let path = Path::new("sessions.redb");
         let entry = full_entry();
         let now = Timestamp::from_millis(5);
-        let login = LoginEntry { sealed: Some(sealed("login")), expires: now, forget: now };
+        let login = LoginEntry {
+            sealed: sealed("login"),
+            taken_by: Some(AttemptId(1)),
+            expires: now,
+            forget: now,
+        };
 
         assert_eq!(decode_entry(path, &encode_entry(&entry)), Ok(entry));
         assert_eq!(decode_login(path, &encode_login(&login)), Ok(login));

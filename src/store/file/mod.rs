@@ -15,9 +15,9 @@ use async_trait::async_trait;
 use redb::ReadableDatabase;
 
 use crate::ledger::{
-    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailReply, Put, PutReply,
-    Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone, begin, bury, commit, delete,
-    fail, postpone, put, reassert, set_profile, settle,
+    AttemptId, Begin, BeginReply, Buried, Claim, Commit, CommitReply, Deleted, Entry, Fail,
+    FailReply, Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TakenLogin, Tombstone,
+    begin, bury, commit, delete, fail, postpone, put, reassert, set_profile, settle,
 };
 use crate::model::{Clock, SessionKey, SystemClock, Timestamp};
 use crate::store::file::open::translate;
@@ -160,9 +160,9 @@ impl SessionStore for FileStore {
         self.writer.submit(move |tables, now| tables.put_login(&digest, sealed, now, ttl)).await
     }
 
-    async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
+    async fn take_login(&self, digest: &str, attempt: AttemptId) -> Result<TakenLogin, StoreError> {
         let digest = digest.to_owned();
-        self.writer.submit(move |tables, now| tables.take_login(&digest, now)).await
+        self.writer.submit(move |tables, now| tables.take_login(&digest, now, attempt)).await
     }
 
     async fn reassert(
@@ -173,7 +173,7 @@ impl SessionStore for FileStore {
         self.transact(key, move |entry, now| reassert(entry, now, &request)).await
     }
 
-    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<Buried>, StoreError> {
         self.transact(key, move |entry, now| bury(entry, now, &stone)).await
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use crate::ledger::{Claim, Entry, LoginEntry, Sealed, TakenLogin, take_login, visible_again};
+use crate::ledger::{
+    AttemptId, Claim, Entry, LoginEntry, Sealed, TakenLogin, take_login, visible_again,
+};
 use crate::model::{SessionKey, Timestamp};
 use crate::store::file::codec::{decode_entry, decode_login, encode_entry, encode_login};
 use crate::store::file::open::translate;
@@ -199,7 +201,7 @@ impl<'t> Tables<'t> {
     ) -> Result<(), Failure> {
         let earlier = self.login(digest)?.map(|login| login.forget.as_millis());
         let expires = now + ttl;
-        let login = LoginEntry { sealed: Some(sealed), expires, forget: expires + LOGIN_MEMORY };
+        let login = LoginEntry { sealed, taken_by: None, expires, forget: expires + LOGIN_MEMORY };
         let encoded = encode_login(&login);
         self.changed = true;
         self.logins
@@ -216,13 +218,14 @@ impl<'t> Tables<'t> {
         &mut self,
         digest: &str,
         now: Timestamp,
+        attempt: AttemptId,
     ) -> Result<TakenLogin, Failure> {
         let Some(mut login) = self.login(digest)? else {
-            return Ok(take_login(None, now));
+            return Ok(take_login(None, now, attempt));
         };
-        let had = login.sealed.is_some();
-        let taken = take_login(Some(&mut login), now);
-        if had && login.sealed.is_none() {
+        let before = login.taken_by;
+        let taken = take_login(Some(&mut login), now, attempt);
+        if login.taken_by != before {
             let encoded = encode_login(&login);
             let written = self.logins.insert(digest, encoded.as_slice()).map(|_| ());
             written.map_err(|error| self.batch(error))?;

@@ -10,7 +10,7 @@ use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
 use crate::ledger::samples::{DAY, HOUR, MINUTE, begin_request, put_request, sealed};
-use crate::ledger::{BeginReply, Claim, TakenLogin, put};
+use crate::ledger::{AttemptId, BeginReply, Claim, TakenLogin, put};
 use crate::model::{ManualClock, SessionKey, Timestamp};
 use crate::store::file::FileStore;
 use crate::store::file::tables::{DUE, DUE_OF, Failure, META, SESSIONS};
@@ -59,7 +59,10 @@ async fn everything_is_there_after_reopening() {
 
     let after = [store.load(&key("user")).await, store.load(&key("gone")).await];
     assert_eq!(before.map(|at| at.unwrap().reply), after.map(|at| at.unwrap().reply));
-    assert_eq!(store.take_login("digest").await, Ok(TakenLogin::Taken(sealed("login"))));
+    assert_eq!(
+        store.take_login("digest", AttemptId(1)).await,
+        Ok(TakenLogin::Taken(sealed("login")))
+    );
     let claim = Claim { horizon: HOUR, limit: 9, visibility: MINUTE };
     assert_eq!(store.claim(claim).await.unwrap().reply.len(), 1);
 }
@@ -424,10 +427,10 @@ async fn forgotten_logins_and_tombstones_leave_the_file() {
 
     clock.advance(MINUTE);
     store.put(&key("user"), put_request(1, "login")).await.unwrap();
-    assert_eq!(store.take_login("digest").await, Ok(TakenLogin::Expired));
+    assert_eq!(store.take_login("digest", AttemptId(1)).await, Ok(TakenLogin::Expired));
     clock.advance(LOGIN_MEMORY);
     store.put(&key("user"), put_request(3, "login")).await.unwrap();
-    assert_eq!(store.take_login("digest").await, Ok(TakenLogin::Unknown));
+    assert_eq!(store.take_login("digest", AttemptId(1)).await, Ok(TakenLogin::Unknown));
     assert!(store.load(&key("gone")).await.unwrap().reply.tombstone.is_some());
     clock.advance(7 * DAY);
     store.put(&key("user"), put_request(5, "login")).await.unwrap();

@@ -41,8 +41,8 @@ impl ServerInfo {
         self.role == "master"
     }
 
-    /// Refuses what would lose sessions in silence.
-    pub(super) fn check(&self, options: &RedisOptions) -> Result<(), StoreError> {
+    /// Refuses what cannot do what is needed.
+    pub(super) fn check_version(&self) -> Result<(), StoreError> {
         let (major, minor) = self.version;
         if major < 7 {
             let problem = format!("the server is Redis {major}.{minor}");
@@ -51,6 +51,11 @@ impl ServerInfo {
                 "7.0 or newer is needed (sharded pub/sub, script effects)",
             ));
         }
+        Ok(())
+    }
+
+    /// Refuses what would lose sessions in silence.
+    pub(super) fn check_settings(&self, options: &RedisOptions) -> Result<(), StoreError> {
         if let Some(policy) = self.eviction.as_deref().filter(|policy| *policy != "noeviction")
             && !options.allow_eviction
         {
@@ -128,11 +133,12 @@ mod tests {
             (info("7.2.4", "1", "allkeys-lru", 1), "maxmemory-policy noeviction"),
         ];
         for (server, remedy) in cases {
-            let error = server.check(&strict).unwrap_err().to_string();
+            let checked = server.check_version().and_then(|()| server.check_settings(&strict));
+            let error = checked.unwrap_err().to_string();
             assert!(error.contains(remedy), "{error}");
         }
-        assert!(info("7.0.15", "1", "noeviction", 0).check(&strict).is_ok());
-        assert!(info("10.1.0", "1", "noeviction", 1).check(&strict).is_ok());
+        assert!(info("7.0.15", "1", "noeviction", 0).check_settings(&strict).is_ok());
+        assert!(info("10.1.0", "1", "noeviction", 1).check_version().is_ok());
     }
 
     #[test]
@@ -140,7 +146,7 @@ mod tests {
         let lax = strict_but_for_everything();
         let server = info("7.0.15", "0", "volatile-ttl", 0);
 
-        assert!(server.check(&lax).is_ok());
+        assert!(server.check_settings(&lax).is_ok());
         assert_eq!(server.notes().len(), 3);
         assert_eq!(info("7.0.15", "1", "noeviction", 2).notes(), Vec::<String>::new());
         assert_eq!(info("7.0.15", "1", "noeviction", 0).notes().len(), 1);

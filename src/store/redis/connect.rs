@@ -1,6 +1,7 @@
 //! Makes connections to Redis: finds the master, looks at what it is, subscribes, and only then lets calls
 //! through.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -36,14 +37,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 type Outcome<T> = Result<T, StoreError>;
 
+/// The number of the first connection.
+const FIRST: u32 = 1;
+
 /// Connects for the first time.
 pub(super) async fn first(link: &Arc<Link>, target: &Target) -> Outcome<()> {
-    attempt(link, target, 1).await
+    attempt(link, target, FIRST).await
 }
 
 /// Makes a new connection whenever the one in use is lost, until the store is closed.
 pub(super) async fn keep(link: Arc<Link>, target: Target) {
-    let mut serial = 1;
+    let mut serial = FIRST;
     loop {
         tokio::select! {
             () = link.closing.cancelled() => return,
@@ -54,7 +58,11 @@ pub(super) async fn keep(link: Arc<Link>, target: Target) {
         while link.live.load().is_none() {
             serial = next(serial);
             match attempt(&link, &target, serial).await {
-                Ok(()) => tracing::info!("connected to Redis again"),
+                Ok(()) => {
+                    tracing::info!("connected to Redis again");
+                    // A cluster's masters may be others now.
+                    link.silent.notify_one();
+                }
                 Err(error) => {
                     link.set_outage(Some(error));
                     tokio::select! {
@@ -70,7 +78,7 @@ pub(super) async fn keep(link: Arc<Link>, target: Target) {
 
 /// Neither 0 nor the largest: [`Link`] gives both a meaning.
 fn next(serial: u32) -> u32 {
-    if serial >= u32::MAX - 1 { 1 } else { serial + 1 }
+    if serial >= u32::MAX - 1 { FIRST + 1 } else { serial + 1 }
 }
 
 async fn attempt(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()> {
@@ -83,17 +91,21 @@ async fn attempt(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()> 
 
 async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()> {
     let (mut wire, confirming) = dial(link, target, serial).await?;
-    let servers = look(link, &mut wire).await?;
-    for server in &servers {
+    let seen = look(link, &mut wire).await?;
+    for server in &seen.masters {
         if !server.is_master() {
             return Err(unavailable(Outage::ReadOnly, "it is a replica"));
         }
-        server.check(&link.options)?;
+        server.check_version()?;
+        // Who begins should not begin there. Who is in the middle of it must not stop for it.
+        if serial == FIRST {
+            server.check_settings(&link.options)?;
+        }
     }
     may_read_and_listen(link, &mut wire, serial).await?;
-    take_note(link, &servers);
+    take_note(link, &seen);
     let settling = match &link.server_clock {
-        Some(_) => greet(link, &mut wire, &servers).await?,
+        Some(_) => greet(link, &mut wire, &seen.masters).await?,
         None => false,
     };
     // In a cluster a shard may be gone while the others answer: each bucket's next reader subscribes.
@@ -149,10 +161,16 @@ fn explain(link: &Link, error: &RedisError) -> StoreError {
 }
 
 /// Tells operators what they should know, once.
-pub(super) fn take_note(link: &Link, servers: &[ServerInfo]) {
-    let replicas = servers.iter().map(|server| server.replicas).min().unwrap_or(0);
-    link.replicas.store(replicas, std::sync::atomic::Ordering::Relaxed);
-    let mut notes: Vec<String> = servers.iter().flat_map(ServerInfo::notes).collect();
+pub(super) fn take_note(link: &Link, seen: &Seen) {
+    // A shard with fewer says so when it is asked; one that did not answer may have more.
+    let replicas = seen.masters.iter().map(|server| server.replicas).max().unwrap_or(0);
+    if seen.all {
+        link.replicas.store(replicas, Ordering::Relaxed);
+    } else {
+        link.replicas.fetch_max(replicas, Ordering::Relaxed);
+    }
+    let mut notes: Vec<String> = seen.masters.iter().flat_map(ServerInfo::notes).collect();
+    notes.sort();
     notes.dedup();
     if link.set_notes(notes.clone()) {
         for note in notes {
@@ -194,18 +212,29 @@ pub(super) fn settle(link: &Link, age: Duration) -> bool {
     !left.is_zero()
 }
 
-/// What every master says of itself.
-pub(super) async fn look(link: &Link, wire: &mut Wire) -> Outcome<Vec<ServerInfo>> {
+/// What masters say of themselves.
+pub(super) struct Seen {
+    pub(super) masters: Vec<ServerInfo>,
+    /// True if each of them answered.
+    pub(super) all: bool,
+}
+
+/// Asks every master what it is.
+pub(super) async fn look(link: &Link, wire: &mut Wire) -> Outcome<Seen> {
     let info = redis::cmd("INFO");
+    let mut all = true;
     let answer = match wire {
         Wire::Single(_) => wire.command(&info).await,
         Wire::Cluster(connection) => {
             let everywhere = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-            let all = connection.route_command(info.clone(), everywhere);
-            match tokio::time::timeout(LOOK_WITHIN, all).await {
+            let asked = connection.route_command(info.clone(), everywhere);
+            match tokio::time::timeout(LOOK_WITHIN, asked).await {
                 Ok(Ok(answer)) => Ok(answer),
                 // One of them may be gone while the others answer.
-                Ok(Err(_)) | Err(_) => any(connection, &info).await,
+                Ok(Err(_)) | Err(_) => {
+                    all = false;
+                    any(connection, &info).await
+                }
             }
         }
     };
@@ -213,7 +242,8 @@ pub(super) async fn look(link: &Link, wire: &mut Wire) -> Outcome<Vec<ServerInfo
         Value::Map(each) => each.into_iter().map(|(_, text)| text).collect(),
         one => vec![one],
     };
-    texts.into_iter().map(server_info).collect()
+    let masters = texts.into_iter().map(server_info).collect::<Outcome<_>>()?;
+    Ok(Seen { masters, all })
 }
 
 /// Asks masters at random until one answers.
@@ -338,8 +368,9 @@ fn pushes(
         if push.kind != PushKind::Disconnection {
             link.feed.hear(push);
         } else if is_cluster {
-            // The cluster's client connects and subscribes again by itself.
+            // The cluster's client connects and subscribes again by itself. Its shard may be another now.
             link.feed.missed();
+            link.silent.notify_one();
         } else {
             link.lost(
                 serial,

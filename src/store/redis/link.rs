@@ -149,7 +149,8 @@ impl Link {
         self.run_on(line, invocation(script, keys, arguments), script).await
     }
 
-    /// As [`Link::run`], behind everything that waits for replicas: it may be about that.
+    /// As [`Link::run`], behind everything that was sent before: it may be about that. Two connections keep
+    /// no order, so it goes over each of them that may have carried it.
     pub(super) async fn run_behind(
         &self,
         script: &Script,
@@ -157,8 +158,13 @@ impl Link {
         arguments: impl FnOnce(&mut Cmd),
     ) -> Outcome<Value> {
         let live = self.live()?;
-        let line = Line { wire: live.confirming.clone(), serial: live.serial };
-        self.run_on(line, invocation(script, keys, arguments), script).await
+        let command = invocation(script, keys, arguments);
+        let line = |wire: &Wire| Line { wire: wire.clone(), serial: live.serial };
+        let answer = self.run_on(line(&live.wire), command.clone(), script).await?;
+        if self.replicas.load(Ordering::Relaxed) > 0 {
+            self.run_on(line(&live.confirming), command, script).await?;
+        }
+        Ok(answer)
     }
 
     async fn run_on(&self, line: Line, command: Cmd, script: &Script) -> Outcome<Value> {
@@ -190,19 +196,23 @@ impl Link {
         let command = invocation(script, keys, arguments);
         let mut wait = redis::cmd("WAIT");
         wait.arg(wanted).arg(millis(self.options.confirm_within));
-        let mut both = redis::pipe();
-        both.add_command(command.clone()).add_command(wait);
+        let mut all = redis::pipe();
+        all.add_command(command.clone()).add_command(wait);
+        // Shards differ in how many they have.
+        if self.server_clock.is_none() {
+            all.add_command(redis::cmd("ROLE"));
+        }
         let live = self.live()?;
         // The server looks ten times a second whether a wait is over.
         let deadline = self.options.deadline + self.options.confirm_within + CLIENTS_CRON;
         let answers = self
             .within_span(live.serial, deadline, async {
                 let mut wire = live.confirming.clone();
-                let answers = wire.commands(&both, keys[0]).await?;
+                let answers = wire.commands(&all, keys[0]).await?;
                 match answers.first() {
                     Some(Value::ServerError(error)) if error.code() == "NOSCRIPT" => {
                         wire.command(&load(script)).await?;
-                        wire.commands(&both, keys[0]).await
+                        wire.commands(&all, keys[0]).await
                     }
                     _ => Ok(answers),
                 }
@@ -215,6 +225,7 @@ impl Link {
             Some(Value::Int(count)) => u32::try_from(count).unwrap_or(0),
             _ => 0,
         };
+        let wanted = answers.next().and_then(replicas_of).map_or(wanted, |own| own.min(wanted));
         Ok((answer, Confirmed { wanted, by }))
     }
 
@@ -444,6 +455,15 @@ impl Wire {
                 futures_util::future::try_join_all(each).await.map(|_| ())
             }
         }
+    }
+}
+
+/// How many replicas a master has, as it says itself (`ROLE`).
+fn replicas_of(role: Value) -> Option<u32> {
+    let Value::Array(parts) = role else { return None };
+    match parts.get(2)? {
+        Value::Array(replicas) => u32::try_from(replicas.len()).ok(),
+        _ => None,
     }
 }
 

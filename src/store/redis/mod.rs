@@ -40,12 +40,13 @@ use self::scripts::{
     Script, TAKE_LOGIN,
 };
 use self::words::{
-    begin_reply, kind_letter, push_begin, push_origin, push_span, push_time, push_tokens,
+    begin_reply, deleted_reply, kind_letter, push_begin, push_origin, push_span, push_time,
+    push_tokens,
 };
 use crate::ledger::{
-    Begin, BeginReply, Claim, Commit, CommitReply, Deleted, Entry, Fail, FailKind, FailReply,
-    Installed, Put, PutReply, Reassert, ReassertReply, Sealed, Settled, TOMBSTONE, TakenLogin,
-    Tombstone,
+    AttemptId, Begin, BeginReply, Buried, Claim, Commit, CommitReply, Deleted, Entry, Fail,
+    FailKind, FailReply, Installed, Put, PutReply, Reassert, ReassertReply, Sealed, Settled,
+    TOMBSTONE, TakenLogin, Tombstone,
 };
 use crate::model::{SessionKey, SystemClock, Timestamp};
 use crate::store::{At, LOGIN_MEMORY, News, Outage, SessionStore, StoreError, StoreStanding};
@@ -326,17 +327,7 @@ impl SessionStore for RedisStore {
             })
             .await?;
         let answer = match reply.tag.as_str() {
-            "DELETED" => {
-                let provider = reply.provider()?;
-                let tombstone = Tombstone {
-                    generation: reply.number()?,
-                    version: reply.number()?,
-                    last_sequence: reply.number()?,
-                    until: reply.time()?,
-                };
-                let access = reply.sealed()?;
-                Some(Deleted { provider, tombstone, access, refresh: reply.optional_sealed()? })
-            }
+            "DELETED" => Some(deleted_reply(&mut reply)?),
             "NONE" => None,
             _ => return Err(not_understood()),
         };
@@ -422,8 +413,8 @@ impl SessionStore for RedisStore {
         Ok(At { now: reply.now, reply: answer })
     }
 
-    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<bool>, StoreError> {
-        let reply = self
+    async fn bury(&self, key: &SessionKey, stone: Tombstone) -> Result<At<Buried>, StoreError> {
+        let mut reply = self
             .on_session(&BURY, key, |call| {
                 call.arg(stone.generation)
                     .arg(stone.version)
@@ -431,7 +422,13 @@ impl SessionStore for RedisStore {
                     .arg(millis(TOMBSTONE));
             })
             .await?;
-        Ok(At { now: reply.now, reply: reply.tag == "BURIED" })
+        let answer = match reply.tag.as_str() {
+            "LOGGEDIN" => Buried::LoggedIn,
+            "GONE" => Buried::Gone,
+            "DELETED" => Buried::Again(Box::new(deleted_reply(&mut reply)?)),
+            _ => return Err(not_understood()),
+        };
+        Ok(At { now: reply.now, reply: answer })
     }
 
     async fn put_login(
@@ -449,9 +446,14 @@ impl SessionStore for RedisStore {
         Ok(())
     }
 
-    async fn take_login(&self, digest: &str) -> Result<TakenLogin, StoreError> {
+    async fn take_login(&self, digest: &str, attempt: AttemptId) -> Result<TakenLogin, StoreError> {
         let key = self.link.names.login(digest);
-        let answer = self.link.run(&TAKE_LOGIN, &[&key], |_| {}).await?;
+        let answer = self
+            .link
+            .run(&TAKE_LOGIN, &[&key], |call| {
+                call.arg(&codec::attempt_bytes(attempt));
+            })
+            .await?;
         let mut parts = reply::array(answer)?.into_iter();
         let tag = reply::bytes(parts.next().ok_or_else(not_understood)?)?;
         Ok(match tag.as_slice() {

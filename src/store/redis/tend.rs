@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::store::redis::connect::{look, settle, take_note};
+use crate::store::redis::connect::{Seen, look, settle, take_note};
 use crate::store::redis::error::unavailable;
 use crate::store::redis::keys::{BUCKETS, Bucket};
 use crate::store::redis::link::{Link, millis};
@@ -71,7 +71,7 @@ pub(super) async fn enrol(link: &Link, ring: &Ring) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The servers behind the connection, by their run ids.
+/// The masters behind the connection, by their run ids.
 #[derive(Default)]
 struct Servers {
     known: Vec<String>,
@@ -83,8 +83,8 @@ impl Servers {
         let mut wire = live.wire.clone();
         let patience = link.options.deadline * if link.server_clock.is_some() { 4 } else { 2 };
         let looked = tokio::time::timeout(patience, look(link, &mut wire)).await;
-        let servers = match looked {
-            Ok(Ok(servers)) => servers,
+        let seen = match looked {
+            Ok(Ok(seen)) => seen,
             // The client of a cluster connects by itself, but may wait for itself for ever when a shard dies.
             Ok(Err(error)) if link.server_clock.is_none() => return link.lost(live.serial, error),
             Ok(Err(error)) => return tracing::debug!(%error, "cannot look at Redis: {error}"),
@@ -95,12 +95,13 @@ impl Servers {
                 return link.lost(live.serial, error);
             }
         };
-        take_note(link, &servers);
-        if servers.iter().any(|server| !server.is_master()) && link.server_clock.is_some() {
+        take_note(link, &seen);
+        let Seen { masters, all } = seen;
+        // The client of a cluster does not look by itself who the masters are, as long as it has an answer.
+        if masters.iter().any(|server| !server.is_master()) {
             return link.lost(live.serial, unavailable(Outage::ReadOnly, "it became a replica"));
         }
-        let mut ids: Vec<String> = servers.into_iter().map(|server| server.run_id).collect();
-        ids.sort();
+        let ids: Vec<String> = masters.into_iter().map(|server| server.run_id).collect();
         // One server's restart is seen when connecting; in a cluster the connection does not tell.
         // One that is gone has lost nothing yet; one that nobody knew may have.
         let is_new = |id: &String| !self.known.contains(id);
@@ -108,8 +109,13 @@ impl Servers {
             settle(link, Duration::ZERO);
             link.feed.tell(News::RolledBack);
         }
-        self.known
-            .extend(ids.into_iter().filter(|id| !self.known.contains(id)).collect::<Vec<_>>());
+        // One that was replaced and takes over again is as new as any.
+        if all {
+            self.known = ids;
+        } else {
+            let fresh: Vec<String> = ids.into_iter().filter(is_new).collect();
+            self.known.extend(fresh);
+        }
     }
 }
 

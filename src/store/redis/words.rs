@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use redis::Cmd;
 
-use crate::ledger::{Begin, BeginReply, FailKind, Grant, NewTokens, Origin, Sealed, Urgency};
+use crate::ledger::{
+    Begin, BeginReply, Deleted, FailKind, Grant, NewTokens, Origin, Sealed, Tombstone, Urgency,
+};
 use crate::model::Timestamp;
 use crate::store::StoreError;
 use crate::store::redis::codec;
@@ -108,4 +110,17 @@ pub(super) fn begin_reply(reply: &mut Reply) -> Outcome<BeginReply> {
         "ABSENT" => BeginReply::Absent,
         _ => return Err(not_understood()),
     })
+}
+
+/// The rest of an answer that says what was deleted.
+pub(super) fn deleted_reply(reply: &mut Reply) -> Outcome<Deleted> {
+    let provider = reply.provider()?;
+    let tombstone = Tombstone {
+        generation: reply.number()?,
+        version: reply.number()?,
+        last_sequence: reply.number()?,
+        until: reply.time()?,
+    };
+    let access = reply.sealed()?;
+    Ok(Deleted { provider, tombstone, access, refresh: reply.optional_sealed()? })
 }

@@ -2,13 +2,10 @@
 -- ARGV 1 session 2 generation 3 version 4 last sequence 5 how long the tombstone is kept
 local now = clock()
 local r, stone = load()
-if r and r.gen > number(2) then return { 'LATER', now } end
-if r then
-  bury(r, now, number(5))
-  schedule(ARGV[1], nil)
-  announce('d', ARGV[1], r.ver, nil)
-elseif not stone then
+if r and r.grant > number(2) then return { 'LOGGEDIN', now } end
+if r then return delete(r, now, number(5)) end
+if not stone then
   bury({ gen = number(2), ver = number(3), lseq = number(4) }, now, number(5))
   announce('d', ARGV[1], number(3), nil)
 end
-return { 'BURIED', now }
+return { 'GONE', now }

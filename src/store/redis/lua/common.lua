@@ -11,6 +11,9 @@ local function opt(n) if n == 0 then return nil end return n - 1 end
 local function raw(n) if n == nil then return 0 end return n + 1 end
 local function set(flags, bit) return math.floor(flags / bit) % 2 == 1 end
 
+-- Who took a login that nobody took.
+local NOBODY = string.rep('\0', 16)
+
 local RECORD_HEAD = '>BBBBI6I6I6I6I6I4I4I6I6I6I6I6I6I6Bc0I3c0'
 
 local function decode(s)
@@ -87,6 +90,13 @@ end
 
 local function schedule(sid, due)
   if due then redis.call('ZADD', KEYS[2], due, sid) else redis.call('ZREM', KEYS[2], sid) end
+end
+
+local function delete(r, now, keep)
+  bury(r, now, keep)
+  schedule(ARGV[1], nil)
+  announce('d', ARGV[1], r.ver, nil)
+  return { 'DELETED', now, r.provider, r.gen, r.ver, r.lseq, now + keep, r.access, r.refresh }
 end
 
 local function number(index) return tonumber(ARGV[index]) end

@@ -3,7 +3,4 @@
 local now = clock()
 local r = load()
 if not r then return { 'NONE', now } end
-bury(r, now, number(2))
-schedule(ARGV[1], nil)
-announce('d', ARGV[1], r.ver, nil)
-return { 'DELETED', now, r.provider, r.gen, r.ver, r.lseq, now + number(2), r.access, r.refresh }
+return delete(r, now, number(2))

@@ -7,8 +7,12 @@ local base, seq = number(5), number(6)
 local changed = false
 
 local function base_record(ver)
+  local old = r
   r = made_again(now, ARGV[9], number(10), ver + 1, tokens(12))
   r.gen, r.cseq, r.lseq = base, math.max(0, seq - 1), math.max(0, seq - 1)
+  if old and old.grant == r.grant then
+    r.extra, r.profile, r.created, r.last_read = old.extra, old.profile, old.created, old.last_read
+  end
   changed = true
 end
 

@@ -1,11 +1,14 @@
 -- ledger::take_login
--- KEYS 1 login
+-- KEYS 1 login   ARGV 1 attempt
 local now = clock()
 local login = redis.call('GET', KEYS[1])
 if not login then return { 'UNKNOWN' } end
-local version, expires = struct.unpack('>BI6', login)
+local version, expires, taken_by = struct.unpack('>BI6c16', login)
 if version ~= 1 then error({ err = 'FORMAT a login of another version' }) end
-if #login == 7 then return { 'TAKEN' } end
-if expires <= now then return { 'EXPIRED' } end
-redis.call('SET', KEYS[1], string.sub(login, 1, 7), 'KEEPTTL')
-return { 'YOURS', string.sub(login, 8) }
+if taken_by == NOBODY then
+  if expires <= now then return { 'EXPIRED' } end
+  redis.call('SET', KEYS[1], string.sub(login, 1, 7) .. ARGV[1] .. string.sub(login, 24), 'KEEPTTL')
+elseif taken_by ~= ARGV[1] then
+  return { 'TAKEN' }
+end
+return { 'YOURS', string.sub(login, 24) }
