@@ -66,8 +66,8 @@ for number in "$minutes" "$sessions" "$callers" "$seconds"; do
     [[ $number =~ ^[1-9][0-9]*$ ]] || wrong "$number is not a number above zero"
 done
 
-# The promise's own no-fault run first; then what can lose a session, then what cannot.
-cells=(promise-none all-none all-all)
+# The promise's own runs first, without a fault and with Redis gone for five minutes; then what can lose a session, then what cannot.
+cells=(promise-none promise-outage all-none all-all)
 for class in R S G I M N; do
     for fault in all kill halt lose-request lose-answer 502-after-commit redis-halt redis-kill; do
         cells+=("$class-$fault")
@@ -138,6 +138,9 @@ run_cell() {
     if [[ $cell == promise-none ]]; then
         TOKENHIVE_CAMPAIGN=full run_test \
             without_faults_every_refresh_token_is_presented_once_and_no_reader_meets_an_error "$log"
+    elif [[ $cell == promise-outage ]]; then
+        TOKENHIVE_CAMPAIGN=full run_test \
+            while_redis_is_gone_valid_tokens_are_served_and_on_its_return_it_has_every_answer "$log"
     else
         TOKENHIVE_CELL="classes=${cell%%-*} faults=${cell#*-} sessions=$sessions callers=$callers seconds=$seconds" \
             run_test campaign_cell "$log"

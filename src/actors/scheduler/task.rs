@@ -20,6 +20,8 @@ use crate::store::At;
 const CLAIM: usize = 1024;
 /// With this many queued, no more are claimed until some are done.
 const BACKLOG: usize = 16 * CLAIM;
+/// Of so many looks that fail in a row, one is told.
+const WARN_EVERY: u32 = 60;
 
 /// Leave for one background refresh; given back when it is dropped.
 pub(crate) type RefreshLimits = OwnedSemaphorePermit;
@@ -33,6 +35,7 @@ pub(crate) async fn run(
     let closing = supervisor.shared().closing.clone();
     let mut scheduler = Scheduler {
         limits: Arc::new(Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+        failed: 0,
         queue: DueQueue::default(),
         ready: VecDeque::new(),
         supervisor,
@@ -67,6 +70,8 @@ struct Scheduler {
     /// Due, and waiting for leave.
     ready: VecDeque<SessionKey>,
     limits: Arc<Semaphore>,
+    /// Looks at the due index that failed since one did not.
+    failed: u32,
 }
 
 impl Scheduler {
@@ -82,6 +87,9 @@ impl Scheduler {
         };
         match self.ask_store(request).await {
             Ok(claimed) => {
+                if std::mem::take(&mut self.failed) > 0 {
+                    tracing::info!("which sessions are due can be read again");
+                }
                 let full = claimed.reply.len() >= CLAIM;
                 for (key, due) in claimed.reply {
                     self.queue.insert(key, due.since(claimed.now));
@@ -89,7 +97,10 @@ impl Scheduler {
                 if full { Duration::ZERO } else { self.options.poll_every }
             }
             Err(error) => {
-                tracing::warn!("cannot read which sessions are due: {error}");
+                if self.failed.is_multiple_of(WARN_EVERY) {
+                    tracing::warn!("cannot read which sessions are due: {error}");
+                }
+                self.failed = self.failed.saturating_add(1);
                 Duration::from_secs(1).min(self.options.poll_every)
             }
         }

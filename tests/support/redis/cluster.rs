@@ -1,8 +1,9 @@
 //! A Redis cluster, with or without replicas.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::Cmd;
+use tokio::time::Instant;
 
 use super::RedisServer;
 use super::launch::Launch;
