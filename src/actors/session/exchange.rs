@@ -259,7 +259,8 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// A success nobody can read may hold the session's only refresh token: it is kept for a person.
+    /// A success nobody can read may hold the session's only refresh token: it stays, sealed, in the journal for
+    /// as long as answers do.
     async fn keep_unreadable(&self, base: u64, body: Zeroizing<Vec<u8>>) {
         let Some(journal) = &self.shared.journal else { return };
         let (attempt, key) = (self.attempt, self.key.clone());
