@@ -200,8 +200,8 @@ guard masters-watched "a change of masters in a cluster is noticed" \
 
 guard shards-confirm "each shard waits for the replicas it has" \
     '--test redis_cluster each_shard_waits' \
-    src/store/redis/connect.rs \
-    's/replicas\)\.max\(\)\.unwrap_or/replicas).min().unwrap_or/'
+    src/store/redis/confirm.rs \
+    's/let wanted = match answers\.next\(\)\.and_then\(replicas_of\)/let wanted = match None::<u32>/'
 
 guard failures-remind "a store that forgot an exchange is told of it before its failure" \
     '--test store_faults a_failure_of_an_exchange_that_the_store_forgot' \

@@ -45,7 +45,7 @@ async fn what_nobody_can_bring_back_ends_in_the_providers_word_and_not_in_waitin
     bounded(async {
         let fleet = Fleet::start(strict(Duration::from_secs(2))).await;
         let a = fleet.node_with("a", |builder| {
-            builder.without_journal().passivate_after(Duration::from_secs(2))
+            builder.without_journal().recall_within(Duration::from_secs(1))
         });
         let a = a.await;
         let session = fleet.session(&a).await;
@@ -117,6 +117,35 @@ async fn a_slot_that_is_put_back_takes_no_token_away_from_readers() {
         assert!(left > HOUR / 2, "{left:?}");
         assert!(b.token(&session).await.is_ok());
         refresh.await.unwrap().unwrap();
+        fleet.assert_nothing_used_twice();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_ones_own_is_never_beyond_recall() {
+    bounded(async {
+        let fleet = Fleet::start(strict(Duration::from_secs(2))).await;
+        let a =
+            fleet.node_with("a", |builder| builder.recall_within(Duration::from_millis(500))).await;
+        let session = fleet.session(&a).await;
+        let late = FaultAction::DelayAfterCommit { ms: 1200 };
+        fleet.simulator.set_faults(next_refreshes(1, late));
+        let refresh = tokio::spawn({
+            let (a, session) = (a.clone(), session.clone());
+            async move { a.refresh(&session).await }
+        });
+        eventually("it is under way", async || (fleet.calls() > 0).then_some(())).await;
+
+        // Its answer gets no further than the journal until its token is long over.
+        fleet.redis.pause().await;
+        refresh.await.unwrap().unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        fleet.redis.resume().await;
+
+        let token =
+            eventually("the session goes on", async || a.refresh(&session).await.ok()).await;
+        assert!(token.generation() > 2, "{token:?}");
         fleet.assert_nothing_used_twice();
     })
     .await;

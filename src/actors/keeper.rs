@@ -35,7 +35,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(crate) struct PutBack {
     wanted: Notify,
-    /// When that was last done, in nanoseconds since boot; 0 for never.
+    /// When that was last done, by when it began, in nanoseconds since boot; 0 for never.
     done: AtomicU64,
 }
 
@@ -43,6 +43,11 @@ impl PutBack {
     /// The store may have lost what it acknowledged.
     pub(crate) fn ask(&self) {
         self.wanted.notify_one();
+    }
+
+    /// Whether everything was put back since then.
+    pub(crate) fn done_since(&self, then: BootTime) -> bool {
+        self.done.load(Ordering::Relaxed) > then.as_nanos()
     }
 
     /// A session looks as if it had.
@@ -62,11 +67,15 @@ pub(crate) async fn run(supervisor: Supervisor) {
         loop {
             shared.put_back.wanted.notified().await;
             let mut pause = FIRST_PAUSE;
-            while !put_back(&supervisor).await {
+            loop {
+                let began = shared.clock.boot();
+                if put_back(&supervisor).await {
+                    shared.put_back.done.store(began.as_nanos(), Ordering::Relaxed);
+                    break;
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            shared.put_back.done.store(shared.clock.boot().as_nanos(), Ordering::Relaxed);
         }
     };
     tokio::select! {

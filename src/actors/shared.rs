@@ -21,7 +21,7 @@ use crate::actors::task_kind::TaskKind;
 use crate::journal::Journal;
 use crate::ledger::{AttemptId, NodeId};
 use crate::model::{
-    Clock, Misconfigured, ProviderId, ReuseClass, SessionKey, Timestamp, TokenError,
+    BootTime, Clock, Misconfigured, ProviderId, ReuseClass, SessionKey, Timestamp, TokenError,
 };
 use crate::oauth::{HttpClient, Provider};
 use crate::store::{SealedStore, Session};
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     /// Requests to begin that the store never answered, with the generation they were for: it may have
     /// given leave. Almost always empty.
     pub(crate) unsettled: DashMap<SessionKey, (AttemptId, u64)>,
+    /// Sessions that the store shows older than this node has seen them, and since when. Almost always empty.
+    pub(crate) regressed: DashMap<SessionKey, BootTime>,
     /// Where answers are written down before the store has them; `None` where a crash may lose one.
     pub(crate) journal: Option<Journal>,
     /// This node's exchanges in flight.
@@ -67,6 +69,8 @@ pub(crate) struct SharedOptions {
     pub(crate) max_waiters: usize,
     /// An actor idle for this long is passivated.
     pub(crate) idle: Duration,
+    /// How long the store may show a session older than it was before that is believed.
+    pub(crate) recall_within: Duration,
 }
 
 /// A provider and the gate in front of it.

@@ -52,6 +52,7 @@ pub struct HiveBuilder {
     backoff: Backoff,
     concurrency: usize,
     idle: Duration,
+    recall_within: Duration,
     login_ttl: Duration,
     store_deadline: Duration,
     poll_every: Duration,
@@ -82,6 +83,7 @@ impl HiveBuilder {
             backoff: Backoff::default(),
             concurrency: 32,
             idle: Duration::from_secs(600),
+            recall_within: Duration::from_secs(600),
             login_ttl: Duration::from_secs(600),
             store_deadline: Duration::from_millis(500),
             poll_every: Duration::from_secs(10),
@@ -144,6 +146,14 @@ impl HiveBuilder {
     /// A session's actor without work for this long is passivated. Default 10 min.
     pub fn passivate_after(mut self, idle: Duration) -> Self {
         self.idle = idle;
+        self
+    }
+
+    /// How long a session that a shared store shows older than this node has seen it waits for the node that
+    /// remembers more, after its access token is over; then the store is believed, and the provider asked.
+    /// Default 10 min, as long as journals remember.
+    pub fn recall_within(mut self, span: Duration) -> Self {
+        self.recall_within = span;
         self
     }
 
@@ -250,6 +260,7 @@ impl HiveBuilder {
             options: self.shared_options(),
             clock: self.clock,
             unsettled: DashMap::new(),
+            regressed: DashMap::new(),
             journal,
             in_flight: DashMap::new(),
             put_back: PutBack::default(),
@@ -355,6 +366,7 @@ impl HiveBuilder {
             dead_after: self.dead_after,
             max_waiters: self.max_waiters,
             idle: self.idle,
+            recall_within: self.recall_within,
         }
     }
 }

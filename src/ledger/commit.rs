@@ -81,7 +81,9 @@ pub enum CommitReply {
 /// A late commit by an exchange that no longer holds the slot leaves the holder's slot in place: nobody
 /// may begin on the new token until that older exchange is resolved.
 pub fn commit(entry: &mut Entry, now: Timestamp, request: &Commit) -> CommitReply {
-    if let (Err(Missing::Absent), Some(origin)) = (entry.live(now), &request.origin) {
+    if let Some(origin) = &request.origin
+        && entry.has_lost(now, origin)
+    {
         make_again(entry, now, request, origin);
     }
     let record = match entry.live(now) {

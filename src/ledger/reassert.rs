@@ -46,12 +46,12 @@ pub enum ReassertReply {
 
 /// Gives the exchange its slot back. A record older than what it redeems is repaired first.
 pub fn reassert(entry: &mut Entry, now: Timestamp, request: &Reassert) -> ReassertReply {
+    if entry.has_lost(now, &request.origin) {
+        entry.tombstone = None;
+        entry.record = Some(base_record(now, request));
+    }
     match entry.live(now) {
-        Err(Missing::Gone) => return ReassertReply::Gone,
-        Err(Missing::Absent) => {
-            entry.tombstone = None;
-            entry.record = Some(base_record(now, request));
-        }
+        Err(Missing::Gone | Missing::Absent) => return ReassertReply::Gone,
         Ok(record) if record.generation < request.base => {
             let version = record.version.max(request.origin.version);
             let origin = Origin { version, ..request.origin.clone() };
@@ -128,8 +128,10 @@ pub fn bury(entry: &mut Entry, now: Timestamp, stone: &Tombstone) -> Buried {
         Some(record) if record.grant > stone.generation => Buried::LoggedIn,
         Some(_) => delete(entry, now).map_or(Buried::Gone, |it| Buried::Again(Box::new(it))),
         None => {
-            let renewed = || Tombstone { until: now + TOMBSTONE, ..stone.clone() };
-            entry.tombstone.get_or_insert_with(renewed);
+            let known = entry.tombstone.as_ref();
+            if known.is_none_or(|known| known.generation < stone.generation) {
+                entry.tombstone = Some(Tombstone { until: now + TOMBSTONE, ..stone.clone() });
+            }
             Buried::Gone
         }
     }

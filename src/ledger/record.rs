@@ -182,6 +182,18 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Whether it has lost the record that `origin` speaks of. A deletion of an earlier login says nothing.
+    pub(crate) fn has_lost(&mut self, now: Timestamp, origin: &Origin) -> bool {
+        let older = self.tombstone.as_ref().is_some_and(|stone| stone.generation < origin.grant);
+        match self.live(now) {
+            Ok(_) => false,
+            Err(Missing::Absent) => true,
+            Err(Missing::Gone) => older,
+        }
+    }
+}
+
 /// Why there is no live record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missing {

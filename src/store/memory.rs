@@ -60,10 +60,10 @@ impl MemoryStore {
         let now = self.clock.now();
         let mut entry = inner.entries.remove(key).unwrap_or_default();
         let due_before = entry.due;
-        let was_buried = entry.tombstone.is_some();
+        let grave_before = entry.tombstone.as_ref().map(|stone| stone.until);
         let reply = decide(&mut entry, now);
         inner.reindex(key, due_before, entry.due);
-        if let Some(stone) = entry.tombstone.as_ref().filter(|_| !was_buried) {
+        if let Some(stone) = entry.tombstone.as_ref().filter(|it| Some(it.until) != grave_before) {
             inner.graves.push_back((stone.until, key.clone()));
         }
         if !entry.is_empty() {

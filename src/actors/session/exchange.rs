@@ -86,6 +86,12 @@ impl<'a> Exchange<'a> {
         if !matches!(answer, Err(_) | Ok(At { reply: Begun::Granted(_), .. })) {
             self.shared.note_done(self.attempt);
         }
+        if !matches!(
+            answer,
+            Err(_) | Ok(At { reply: Begun::Refused(BeginReply::Regressed { .. }), .. })
+        ) {
+            self.shared.regressed.remove(self.key);
+        }
         match answer {
             Ok(At { reply: Begun::Granted(mut redeem), now: given }) => {
                 fault::point("t1");
@@ -198,11 +204,15 @@ impl<'a> Exchange<'a> {
                 wait(left.max(BUSY_POLL), Unavailable::InDoubt { detail })
             }
             BeginReply::Regressed { .. } if self.is_beyond_recall() => {
+                tracing::warn!(
+                    session = %self.key,
+                    "the store has lost what came last of {}, and nobody has put it back", self.key
+                );
+                self.shared.regressed.remove(self.key);
                 self.shared.registry.retract(self.key, 0);
                 ExchangeOutcome::Reread
             }
             BeginReply::Regressed { .. } => {
-                self.shared.put_back.suspect(self.shared.clock.boot());
                 let detail = "it shows an older state than was seen before".to_owned();
                 wait(UNSURE_PAUSE, Unavailable::Store { detail })
             }
@@ -219,12 +229,16 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether the store has forgotten what this node remembers, nobody has put it back although its token was
-    /// over for long, and the store's word is all there is.
+    /// Whether the store has forgotten what this node remembers, and everybody had time to put it back: then
+    /// the store's word is all there is.
     fn is_beyond_recall(&self) -> bool {
-        let snapshot = self.shared.registry.snapshot(self.key);
+        let (shared, now) = (self.shared, self.shared.clock.boot());
+        let since = *shared.regressed.entry(self.key.clone()).or_insert(now);
+        shared.put_back.suspect(now);
+        let snapshot = shared.registry.snapshot(self.key);
         let expires = snapshot.map_or(self.known.snapshot.expires(), |it| it.expires());
-        self.shared.clock.boot().since(expires) >= self.shared.options.idle
+        now.since(since.max(expires)) >= shared.options.recall_within
+            && shared.put_back.done_since(since)
     }
 
     async fn redeem(&self, leave: &Leave<'_>, permit: Permit) -> ExchangeOutcome {

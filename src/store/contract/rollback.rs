@@ -21,6 +21,8 @@ where
     an_exchange_in_flight_gets_its_slot_back(make().await).await;
     an_exchange_that_is_over_gets_no_slot(make().await).await;
     a_deletion_is_put_back_unless_somebody_logged_in_since(make().await).await;
+    a_deletion_of_an_earlier_login_holds_nothing_back(make().await).await;
+    what_a_repaired_record_had_beside_its_tokens_stays(make().await).await;
 }
 
 const ANSWERS: &str = "the store answers";
@@ -137,4 +139,49 @@ async fn a_deletion_is_put_back_unless_somebody_logged_in_since(store: Arc<dyn S
         assert_eq!(buried.load().await.reply.due, None);
     }
     assert_eq!(lost.load().await.reply.next_put_generation(), 5);
+}
+
+async fn a_deletion_of_an_earlier_login_holds_nothing_back(store: Arc<dyn SessionStore>) {
+    let stone = |generation| Tombstone {
+        generation,
+        version: 1,
+        last_sequence: 1,
+        until: Timestamp::default(),
+    };
+    let session = Session::logged_in(store).await;
+    let grant = session.granted(begin_request(1, 1)).await;
+    let later = Origin { grant: 5, ..origin(7) };
+    let commit = Commit { base: 5, origin: Some(later.clone()), ..third_generation(&grant) };
+    let [answered, asking, ended] =
+        ["answered", "asking", "ended"].map(|name| Session::named(&session.store, name));
+    for session in [&answered, &asking, &ended] {
+        session.store.bury(&session.key, stone(3)).await.expect(ANSWERS);
+    }
+
+    let installed = answered.commit(commit.clone()).await;
+    assert!(matches!(installed, CommitReply::Installed(_)), "{installed:?}");
+    let request = Reassert { origin: later, ..reassertion(5, 5, 9) };
+    let held = asking.store.reassert(&asking.key, request.clone()).await.expect(ANSWERS);
+    assert_eq!(held.reply, ReassertReply::Held);
+
+    // The later login was ended as well.
+    ended.store.bury(&ended.key, stone(8)).await.expect(ANSWERS);
+    assert_eq!(ended.commit(commit).await, CommitReply::Gone);
+    let gone = ended.store.reassert(&ended.key, request).await.expect(ANSWERS);
+    assert_eq!(gone.reply, ReassertReply::Gone);
+    ended.store.bury(&ended.key, stone(3)).await.expect(ANSWERS);
+    assert_eq!(ended.load().await.reply.next_put_generation(), 10, "the later one counts");
+}
+
+async fn what_a_repaired_record_had_beside_its_tokens_stays(store: Arc<dyn SessionStore>) {
+    let session = Session::logged_in(store).await;
+    let profile = sealed("profile");
+    session.store.set_profile(&session.key, 1, profile.clone()).await.expect(ANSWERS);
+    let before = session.record().await;
+
+    session.store.reassert(&session.key, reassertion(5, 4, 9)).await.expect(ANSWERS);
+
+    let record = session.record().await;
+    assert_eq!((record.generation, record.profile), (4, Some(profile)));
+    assert_eq!((record.extra, record.created), (before.extra, before.created));
 }

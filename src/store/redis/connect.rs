@@ -1,7 +1,6 @@
 //! Makes connections to Redis: finds the master, looks at what it is, subscribes, and only then lets calls
 //! through.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -27,8 +26,10 @@ use crate::store::{News, Outage, StoreError};
 
 /// How long one attempt to connect may take, look at the server included.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// How long a cluster's client waits for one server, so that one that is nowhere leaves time for the others.
+const DIAL_WITHIN: Duration = Duration::from_secs(1);
 /// How long all masters of a cluster may take to say what they are; then one speaks for all.
-const LOOK_WITHIN: Duration = Duration::from_millis(500);
+pub(super) const LOOK_WITHIN: Duration = Duration::from_millis(500);
 /// Masters asked where not all of them answer.
 const ASKED_AT_RANDOM: usize = 8;
 /// The pause between attempts, which doubles up to the longest.
@@ -162,13 +163,8 @@ fn explain(link: &Link, error: &RedisError) -> StoreError {
 
 /// Tells operators what they should know, once.
 pub(super) fn take_note(link: &Link, seen: &Seen) {
-    // A shard with fewer says so when it is asked; one that did not answer may have more.
     let replicas = seen.masters.iter().map(|server| server.replicas).max().unwrap_or(0);
-    if seen.all {
-        link.replicas.store(replicas, Ordering::Relaxed);
-    } else {
-        link.replicas.fetch_max(replicas, Ordering::Relaxed);
-    }
+    link.replicas.seen(replicas, seen.all);
     let mut notes: Vec<String> = seen.masters.iter().flat_map(ServerInfo::notes).collect();
     notes.sort();
     notes.dedup();
@@ -242,8 +238,25 @@ pub(super) async fn look(link: &Link, wire: &mut Wire) -> Outcome<Seen> {
         Value::Map(each) => each.into_iter().map(|(_, text)| text).collect(),
         one => vec![one],
     };
-    let masters = texts.into_iter().map(server_info).collect::<Outcome<_>>()?;
+    let masters = texts.into_iter().map(server_info).collect::<Outcome<Vec<_>>>()?;
+    if let Wire::Cluster(connection) = wire {
+        // Its client asks those it is connected to, and says nothing of the others.
+        all = all && masters.len() >= shards(connection).await;
+    }
     Ok(Seen { masters, all })
+}
+
+/// How many masters with slots a cluster has, as one of them knows.
+async fn shards(connection: &ClusterConnection) -> usize {
+    let mut info = redis::cmd("CLUSTER");
+    info.arg("INFO");
+    let text = match any(connection, &info).await {
+        Ok(Value::VerbatimString { text, .. }) => text,
+        Ok(Value::BulkString(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        _ => return usize::MAX,
+    };
+    let size = text.lines().find_map(|line| line.strip_prefix("cluster_size:"));
+    size.and_then(|size| size.trim().parse().ok()).unwrap_or(usize::MAX)
 }
 
 /// Asks masters at random until one answers.
@@ -286,7 +299,7 @@ async fn dial(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<(Wire, 
             let cluster = |nodes: &[ConnectionInfo]| {
                 ClusterClientBuilder::new(nodes.to_vec())
                     .use_protocol(ProtocolVersion::RESP3)
-                    .connection_timeout(CONNECT_WITHIN)
+                    .connection_timeout(DIAL_WITHIN)
                     .response_timeout(CONNECT_WITHIN)
                     .retries(3)
             };

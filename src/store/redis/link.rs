@@ -3,7 +3,7 @@
 //! There is one connection at a time ([`crate::store::redis::connect`] makes the next one). While there is
 //! none, calls fail at once instead of waiting for it: callers know better what to do meanwhile.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,11 +18,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{BootTime, Clock, Timestamp};
 use crate::store::redis::clock::ServerClock;
+use crate::store::redis::confirm::Replicas;
 use crate::store::redis::error::{translate, unavailable, wants_new_connection};
 use crate::store::redis::feed::Feed;
 use crate::store::redis::gather::Gather;
 use crate::store::redis::keys::{Bucket, Names};
 use crate::store::redis::options::RedisOptions;
+use crate::store::redis::reply;
 use crate::store::redis::scripts::Script;
 use crate::store::{Outage, StoreError};
 
@@ -33,9 +35,6 @@ const SUBSCRIBE: usize = 256;
 
 /// Subscriptions under way at the same time.
 const AT_ONCE: usize = 64;
-
-/// How late the server may notice that a `WAIT` is over.
-const CLIENTS_CRON: Duration = Duration::from_millis(100);
 
 /// One connection, of whichever kind.
 #[derive(Clone)]
@@ -82,8 +81,7 @@ pub(super) struct Link {
     /// Has somebody look whether a cluster's client answers anything at all.
     pub(super) silent: Notify,
     pub(super) closing: CancellationToken,
-    /// How many replicas must confirm.
-    pub(super) replicas: AtomicU32,
+    pub(super) replicas: Replicas,
     state: Mutex<State>,
     settling_until: AtomicU64,
     permits: Semaphore,
@@ -113,7 +111,7 @@ impl Link {
             broken: Notify::new(),
             silent: Notify::new(),
             closing: CancellationToken::new(),
-            replicas: AtomicU32::new(0),
+            replicas: Replicas::default(),
             state: Mutex::default(),
             settling_until: AtomicU64::new(0),
             permits: Semaphore::new(IN_FLIGHT),
@@ -150,21 +148,20 @@ impl Link {
     }
 
     /// As [`Link::run`], behind everything that was sent before: it may be about that. Two connections keep
-    /// no order, so it goes over each of them that may have carried it.
+    /// no order, so it goes over both, and the answer counts that says more than `void`.
     pub(super) async fn run_behind(
         &self,
         script: &Script,
         keys: &[&str],
         arguments: impl FnOnce(&mut Cmd),
+        void: &str,
     ) -> Outcome<Value> {
         let live = self.live()?;
         let command = invocation(script, keys, arguments);
         let line = |wire: &Wire| Line { wire: wire.clone(), serial: live.serial };
-        let answer = self.run_on(line(&live.wire), command.clone(), script).await?;
-        if self.replicas.load(Ordering::Relaxed) > 0 {
-            self.run_on(line(&live.confirming), command, script).await?;
-        }
-        Ok(answer)
+        let slow = self.run_on(line(&live.confirming), command.clone(), script).await?;
+        let quick = self.run_on(line(&live.wire), command, script).await?;
+        Ok(if reply::is_tagged(&slow, void) { quick } else { slow })
     }
 
     async fn run_on(&self, line: Line, command: Cmd, script: &Script) -> Outcome<Value> {
@@ -179,54 +176,6 @@ impl Link {
             }
         })
         .await
-    }
-
-    /// Runs a script on a session and has all replicas confirm it. Tells how many did, and of how many.
-    pub(super) async fn run_confirmed(
-        &self,
-        script: &Script,
-        keys: &[&str; 3],
-        arguments: impl FnOnce(&mut Cmd),
-    ) -> Outcome<(Value, Confirmed)> {
-        let wanted = self.replicas.load(Ordering::Relaxed);
-        if wanted == 0 {
-            let answer = self.run(script, keys, arguments).await?;
-            return Ok((answer, Confirmed { wanted, by: 0 }));
-        }
-        let command = invocation(script, keys, arguments);
-        let mut wait = redis::cmd("WAIT");
-        wait.arg(wanted).arg(millis(self.options.confirm_within));
-        let mut all = redis::pipe();
-        all.add_command(command.clone()).add_command(wait);
-        // Shards differ in how many they have.
-        if self.server_clock.is_none() {
-            all.add_command(redis::cmd("ROLE"));
-        }
-        let live = self.live()?;
-        // The server looks ten times a second whether a wait is over.
-        let deadline = self.options.deadline + self.options.confirm_within + CLIENTS_CRON;
-        let answers = self
-            .within_span(live.serial, deadline, async {
-                let mut wire = live.confirming.clone();
-                let answers = wire.commands(&all, keys[0]).await?;
-                match answers.first() {
-                    Some(Value::ServerError(error)) if error.code() == "NOSCRIPT" => {
-                        wire.command(&load(script)).await?;
-                        wire.commands(&all, keys[0]).await
-                    }
-                    _ => Ok(answers),
-                }
-            })
-            .await?;
-        let mut answers = answers.into_iter();
-        let answer = answers.next().unwrap_or(Value::Nil).extract_error();
-        let answer = answer.map_err(|error| translate(&error))?;
-        let by = match answers.next() {
-            Some(Value::Int(count)) => u32::try_from(count).unwrap_or(0),
-            _ => 0,
-        };
-        let wanted = answers.next().and_then(replicas_of).map_or(wanted, |own| own.min(wanted));
-        Ok((answer, Confirmed { wanted, by }))
     }
 
     /// Sends one plain command.
@@ -258,7 +207,7 @@ impl Link {
         self.within_span(serial, self.options.deadline, call).await
     }
 
-    async fn within_span<T>(
+    pub(super) async fn within_span<T>(
         &self,
         serial: u32,
         deadline: Duration,
@@ -407,13 +356,6 @@ impl Link {
     }
 }
 
-/// How many replicas took note.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Confirmed {
-    pub(super) wanted: u32,
-    pub(super) by: u32,
-}
-
 impl Wire {
     pub(super) async fn command(&mut self, command: &Cmd) -> RedisResult<Value> {
         match self {
@@ -424,7 +366,7 @@ impl Wire {
     }
 
     /// Sends all of them to the key's server.
-    async fn commands(&mut self, all: &Pipeline, key: &str) -> RedisResult<Vec<Value>> {
+    pub(super) async fn commands(&mut self, all: &Pipeline, key: &str) -> RedisResult<Vec<Value>> {
         let count = all.len();
         match self {
             Self::Single(connection) => connection.req_packed_commands(all, 0, count).await,
@@ -458,27 +400,18 @@ impl Wire {
     }
 }
 
-/// How many replicas a master has, as it says itself (`ROLE`).
-fn replicas_of(role: Value) -> Option<u32> {
-    let Value::Array(parts) = role else { return None };
-    match parts.get(2)? {
-        Value::Array(replicas) => u32::try_from(replicas.len()).ok(),
-        _ => None,
-    }
-}
-
 fn no_answer(deadline: Duration) -> StoreError {
     unavailable(Outage::NoAnswer, format!("none within {} ms", deadline.as_millis()))
 }
 
-fn invocation(script: &Script, keys: &[&str], arguments: impl FnOnce(&mut Cmd)) -> Cmd {
+pub(super) fn invocation(script: &Script, keys: &[&str], arguments: impl FnOnce(&mut Cmd)) -> Cmd {
     let mut command = redis::cmd("EVALSHA");
     command.arg(&script.hash).arg(keys.len()).arg(keys);
     arguments(&mut command);
     command
 }
 
-fn load(script: &Script) -> Cmd {
+pub(super) fn load(script: &Script) -> Cmd {
     let mut command = redis::cmd("SCRIPT");
     command.arg("LOAD").arg(&script.code);
     command

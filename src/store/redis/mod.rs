@@ -7,6 +7,7 @@ mod checks;
 mod claim;
 mod clock;
 mod codec;
+mod confirm;
 mod connect;
 mod error;
 mod feed;
@@ -281,7 +282,9 @@ impl SessionStore for RedisStore {
         };
         let answer = match request.kind {
             // Leave that is given back must not overtake the request for it.
-            FailKind::NotSent => self.link.run_behind(&FAIL, &names.all(), arguments).await?,
+            FailKind::NotSent => {
+                self.link.run_behind(&FAIL, &names.all(), arguments, "STALE").await?
+            }
             _ => self.link.run(&FAIL, &names.all(), arguments).await?,
         };
         let mut reply = self.heard(answer)?;

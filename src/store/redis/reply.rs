@@ -9,6 +9,12 @@ use crate::store::redis::error::not_understood;
 
 type Outcome<T> = Result<T, StoreError>;
 
+/// True if the answer begins with that tag.
+pub(super) fn is_tagged(answer: &Value, tag: &str) -> bool {
+    let Value::Array(parts) = answer else { return false };
+    matches!(parts.first(), Some(Value::BulkString(first)) if first == tag.as_bytes())
+}
+
 /// An answer that is being read.
 pub(super) struct Reply {
     pub(super) tag: String,

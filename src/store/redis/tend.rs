@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use crate::store::redis::connect::{Seen, look, settle, take_note};
+use crate::store::redis::connect::{LOOK_WITHIN, Seen, look, settle, take_note};
 use crate::store::redis::error::unavailable;
 use crate::store::redis::keys::{BUCKETS, Bucket};
 use crate::store::redis::link::{Link, millis};
@@ -81,7 +81,11 @@ impl Servers {
     async fn look(&mut self, link: &Link) {
         let Ok(live) = link.live() else { return };
         let mut wire = live.wire.clone();
-        let patience = link.options.deadline * if link.server_clock.is_some() { 4 } else { 2 };
+        let patience = match &link.server_clock {
+            Some(_) => link.options.deadline * 4,
+            // Those that do not answer, and then one that does.
+            None => LOOK_WITHIN + link.options.deadline * 2,
+        };
         let looked = tokio::time::timeout(patience, look(link, &mut wire)).await;
         let seen = match looked {
             Ok(Ok(seen)) => seen,
@@ -99,6 +103,10 @@ impl Servers {
         let Seen { masters, all } = seen;
         // The client of a cluster does not look by itself who the masters are, as long as it has an answer.
         if masters.iter().any(|server| !server.is_master()) {
+            if link.server_clock.is_none() {
+                settle(link, Duration::ZERO);
+                link.feed.tell(News::RolledBack);
+            }
             return link.lost(live.serial, unavailable(Outage::ReadOnly, "it became a replica"));
         }
         let ids: Vec<String> = masters.into_iter().map(|server| server.run_id).collect();

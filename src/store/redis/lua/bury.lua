@@ -4,7 +4,7 @@ local now = clock()
 local r, stone = load()
 if r and r.grant > number(2) then return { 'LOGGEDIN', now } end
 if r then return delete(r, now, number(5)) end
-if not stone then
+if not stone or stone.gen < number(2) then
   bury({ gen = number(2), ver = number(3), lseq = number(4) }, now, number(5))
   announce('d', ARGV[1], number(3), nil)
 end

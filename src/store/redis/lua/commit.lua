@@ -5,7 +5,7 @@ local now = clock()
 local r, stone = load()
 local t, base, seq = tokens(9), number(3), number(4)
 if not r then
-  local why = missing(stone, now)
+  local why = missing(stone, now, text(6) and number(7))
   if why == 'GONE' or not text(6) then return { why, now } end
   r = made_again(now, ARGV[6], number(7), number(8), t)
   r.lseq = seq

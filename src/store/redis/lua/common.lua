@@ -77,9 +77,9 @@ local function bury(r, now, keep)
   redis.call('SET', KEYS[1], struct.pack('>BBI6I6I6I6', 1, 2, r.gen, r.ver, r.lseq, now + keep), 'PX', keep)
 end
 
--- Why there is no record: a tombstone whose time has not come says so.
-local function missing(stone, now)
-  if stone and stone.stone_until > now then return 'GONE' end
+-- Why there is no record: a tombstone whose time has not come says so, of a login up to its own generation.
+local function missing(stone, now, grant)
+  if stone and stone.stone_until > now and not (grant and stone.gen < grant) then return 'GONE' end
   return 'ABSENT'
 end
 

@@ -17,7 +17,7 @@ local function base_record(ver)
 end
 
 if not r then
-  if missing(stone, now) == 'GONE' then return { 'GONE', now } end
+  if missing(stone, now, number(10)) == 'GONE' then return { 'GONE', now } end
   base_record(number(11))
 elseif r.gen < base then
   base_record(math.max(r.ver, number(11)))
