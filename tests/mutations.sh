@@ -124,7 +124,7 @@ guard cap-of-tries-lua "the same in Redis" \
 guard tombstone "no commit brings a deleted session back" \
     "$ledger" \
     src/ledger/commit.rs \
-    's/\(Err\(Missing::Absent\), Some\(origin\)\)/(Err(_), Some(origin))/'
+    's/&& entry\.has_lost\(now, origin\)/\&\& entry.record.is_none()/'
 
 guard tombstone-lua "the same in Redis" \
     "$contract" \
