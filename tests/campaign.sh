@@ -24,6 +24,7 @@ and redis-server.
   --seconds N      how long faults strike in a cell; default 60
   --release        an optimized build, with the checks of a debug build
   --out FILE       where the table goes; default: only the terminal
+  --losses FILE    where each lost session goes, with the provider's log lines that say why
   --state FOLDER   where finished cells and logs are kept; default: campaign in the build folder
   --fresh          forget finished cells
   --list           print the names of the cells, and run none
@@ -42,12 +43,12 @@ wrong() {
     exit 2
 }
 
-minutes=90 only='' sessions=100 callers=20 seconds=60 profile=debug out='' state='' fresh=false list=false
+minutes=90 only='' losses='' sessions=100 callers=20 seconds=60 profile=debug out='' state='' fresh=false list=false
 while [[ $# -gt 0 ]]; do
     option=$1
     shift
     case "$option" in
-        --minutes | --only | --sessions | --callers | --seconds | --out | --state)
+        --minutes | --only | --sessions | --callers | --seconds | --out | --losses | --state)
             [[ $# -gt 0 ]] || wrong "$option needs a value"
             printf -v "${option#--}" '%s' "$1"
             shift
@@ -189,6 +190,20 @@ table
 if [[ -n $out ]]; then
     table >"$out"
     printf '\nthe table is in %s\n' "$out"
+fi
+if [[ -n $losses ]]; then
+    for cell in "${wanted[@]}"; do
+        [[ -f $state/$cell.log ]] || continue
+        awk -v cell="$cell" '
+            /^class / { class = substr($2, 1, 1) }
+            /^    lost / {
+                if (!seen++) printf "## %s\n\n", cell
+                sub(/^    lost /, "")
+                printf "- %s, %s\n", class, $0
+            }
+            END { if (seen) print "" }' "$state/$cell.log"
+    done >"$losses"
+    printf '\nevery lost session is in %s\n' "$losses"
 fi
 if ((left > 0)); then
     printf '\nthe time was up with %d cells left; run it again to go on\n' "$left"
