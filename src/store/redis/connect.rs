@@ -1,6 +1,7 @@
 //! Makes connections to Redis: finds the master, looks at what it is, subscribes, and only then lets calls
 //! through.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -211,6 +212,8 @@ pub(super) fn settle(link: &Link, age: Duration) -> bool {
 /// What masters say of themselves.
 pub(super) struct Seen {
     pub(super) masters: Vec<ServerInfo>,
+    /// The ids of all that have slots, in a cluster.
+    pub(super) owners: BTreeSet<String>,
     /// True if each of them answered.
     pub(super) all: bool,
 }
@@ -239,24 +242,37 @@ pub(super) async fn look(link: &Link, wire: &mut Wire) -> Outcome<Seen> {
         one => vec![one],
     };
     let masters = texts.into_iter().map(server_info).collect::<Outcome<Vec<_>>>()?;
-    if let Wire::Cluster(connection) = wire {
+    let owners = match wire {
+        Wire::Single(_) => BTreeSet::new(),
+        Wire::Cluster(connection) => owners(connection).await,
+    };
+    if matches!(wire, Wire::Cluster(_)) {
         // Its client asks those it is connected to, and says nothing of the others.
-        all = all && masters.len() >= shards(connection).await;
+        all = all && !owners.is_empty() && masters.len() >= owners.len();
     }
-    Ok(Seen { masters, all })
+    Ok(Seen { masters, owners, all })
 }
 
-/// How many masters with slots a cluster has, as one of them knows.
-async fn shards(connection: &ClusterConnection) -> usize {
-    let mut info = redis::cmd("CLUSTER");
-    info.arg("INFO");
-    let text = match any(connection, &info).await {
-        Ok(Value::VerbatimString { text, .. }) => text,
-        Ok(Value::BulkString(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-        _ => return usize::MAX,
+/// The ids of the masters that have slots, as one of them knows; none where nobody says.
+async fn owners(connection: &ClusterConnection) -> BTreeSet<String> {
+    let mut nodes = redis::cmd("CLUSTER");
+    nodes.arg("NODES");
+    match any(connection, &nodes).await {
+        Ok(Value::VerbatimString { text, .. }) => owners_in(&text),
+        Ok(Value::BulkString(bytes)) => owners_in(&String::from_utf8_lossy(&bytes)),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// A line is: id, address, flags, master, ping, pong, epoch, link, slots.
+fn owners_in(nodes: &str) -> BTreeSet<String> {
+    let is_owner = |fields: &Vec<&str>| {
+        let is_master =
+            fields.get(2).is_some_and(|flags| flags.split(',').any(|it| it == "master"));
+        is_master && fields.get(8).is_some_and(|slots| !slots.starts_with('['))
     };
-    let size = text.lines().find_map(|line| line.strip_prefix("cluster_size:"));
-    size.and_then(|size| size.trim().parse().ok()).unwrap_or(usize::MAX)
+    let lines = nodes.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    lines.filter(is_owner).map(|fields| fields[0].to_owned()).collect()
 }
 
 /// Asks masters at random until one answers.
@@ -391,5 +407,21 @@ fn pushes(
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owners_in;
+
+    #[test]
+    fn who_has_slots_is_read_off_the_list_of_nodes() {
+        let nodes = "aa 127.0.0.1:1@11,, myself,master - 0 0 3 connected 10923-16383\n\
+                     bb 127.0.0.1:2@12,, master,fail - 1 1 1 disconnected 0-5460 [93->-aa]\n\
+                     cc 127.0.0.1:3@13,, slave aa 0 0 3 connected\n\
+                     dd 127.0.0.1:4@14,, master - 0 0 4 connected\n";
+
+        assert_eq!(owners_in(nodes).into_iter().collect::<Vec<_>>(), ["aa", "bb"]);
+        assert!(owners_in("").is_empty());
     }
 }

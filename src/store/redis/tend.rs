@@ -1,5 +1,6 @@
 //! What a store does beside answering: says that its node lives, looks who else does, looks at the server.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub(super) async fn enrol(link: &Link, ring: &Ring) -> Result<(), StoreError> {
 #[derive(Default)]
 struct Servers {
     known: Vec<String>,
+    /// The ids of those that have slots.
+    owners: BTreeSet<String>,
 }
 
 impl Servers {
@@ -100,7 +103,7 @@ impl Servers {
             }
         };
         take_note(link, &seen);
-        let Seen { masters, all } = seen;
+        let Seen { masters, owners, all } = seen;
         // The client of a cluster does not look by itself who the masters are, as long as it has an answer.
         if masters.iter().any(|server| !server.is_master()) {
             if link.server_clock.is_none() {
@@ -113,9 +116,15 @@ impl Servers {
         // One server's restart is seen when connecting; in a cluster the connection does not tell.
         // One that is gone has lost nothing yet; one that nobody knew may have.
         let is_new = |id: &String| !self.known.contains(id);
-        if link.server_clock.is_none() && !self.known.is_empty() && ids.iter().any(is_new) {
+        // Its client need not have noticed who took over, as long as nobody asks for those slots.
+        let moved = !self.owners.is_empty() && !owners.is_subset(&self.owners);
+        let replaced = !self.known.is_empty() && ids.iter().any(is_new);
+        if link.server_clock.is_none() && (moved || replaced) {
             settle(link, Duration::ZERO);
             link.feed.tell(News::RolledBack);
+        }
+        if !owners.is_empty() {
+            self.owners = owners;
         }
         // One that was replaced and takes over again is as new as any.
         if all {

@@ -99,6 +99,11 @@ impl RedisCluster {
         .await;
     }
 
+    /// Kills the server that was a shard's replica at first, whatever it is now.
+    pub async fn kill_second(&mut self, shard: usize) {
+        self.replicas[shard].kill().await;
+    }
+
     pub async fn pause_replica(&self, shard: usize) {
         self.replicas[shard].pause().await;
     }
