@@ -181,7 +181,7 @@ guard logouts-put-back "deletions are put back, whatever was refreshed since" \
 guard slots-keep-tokens "a slot that is put back takes no valid token away" \
     '--test redis_rollback a_slot_that_is_put_back' \
     src/actors/in_flight.rs \
-    's/known\.lifetime\.map\(\|_\| known\.remaining\(since\)\)/Some(Duration::ZERO)/'
+    's/^            expires_in,$/            expires_in: expires_in.map(|_| Duration::ZERO),/m'
 
 guard versions-go-up "readers see what is newer although the store's versions went back" \
     '--test redis_rollback readers_see_what_is_newer' \
@@ -191,7 +191,7 @@ guard versions-go-up "readers see what is newer although the store's versions we
 guard beyond-recall "what nobody can bring back does not wait for ever" \
     '--test redis_rollback what_nobody_can_bring_back' \
     src/actors/session/exchange.rs \
-    's/if self\.is_beyond_recall\(\) =>/if self.is_beyond_recall() \&\& false =>/'
+    's/if had_time && shared\.put_back/if false \&\& had_time \&\& shared.put_back/'
 
 guard masters-watched "a change of masters in a cluster is noticed" \
     '--test redis_cluster every_change_of_a_shards_master' \

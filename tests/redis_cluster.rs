@@ -1,19 +1,22 @@
-//! Two nodes on a Redis cluster of three shards: several cycles without a fault, and one shard that dies.
+//! Nodes on a Redis cluster of three shards: cycles without a fault, shards that die, fail over and move.
 
 #![cfg(all(unix, feature = "redis", feature = "test-support"))]
 
 #[expect(dead_code, reason = "every test binary uses its own part")]
 #[path = "support/redis.rs"]
 mod redis_support;
+#[path = "support/requests.rs"]
+mod requests;
 #[expect(dead_code, reason = "every test binary uses its own part")]
 mod support;
 
 use std::time::Duration;
 
 use redis_support::cluster::RedisCluster;
+use requests::{begin, login};
 use support::{HOUR, eager, eventually, key, provider, saved, strict};
-use tokenhive::ledger::{AttemptId, Begin, BeginReply, NewTokens, NodeId, Put, Sealed, Urgency};
-use tokenhive::model::ProviderId;
+use tempfile::TempDir;
+use tokenhive::ledger::{Begin, BeginReply};
 use tokenhive::simulator::Simulator;
 use tokenhive::store::{At, News, Outage, RedisOptions, RedisStore, SessionStore as _, StoreError};
 use tokenhive::{
@@ -34,47 +37,62 @@ fn url(cluster: &RedisCluster) -> String {
     format!("redis+cluster://{}", hosts.collect::<Vec<_>>().join(","))
 }
 
-async fn node(
-    url: &str,
-    simulator: &Simulator,
-    keyring: &Keyring,
-    journal: std::path::PathBuf,
-) -> TokenHive {
-    let options = RedisOptions::new(url)
-        .deadline(Duration::from_secs(1))
-        .settle_for(Duration::from_millis(500))
-        .node_lease(Duration::from_millis(900));
-    let builder = TokenHive::builder()
-        .provider(provider(simulator).timeout(Duration::from_secs(3)))
-        .store(RedisStore::connect_with(options).await.unwrap())
-        .keyring(keyring.clone())
-        .journal(JournalOptions::in_directory(journal))
-        .store_deadline(Duration::from_secs(2))
-        .dead_after(Duration::from_secs(5));
-    eager(builder).start().await.unwrap()
+/// A cluster, a strict provider, and what nodes keep.
+struct World {
+    cluster: RedisCluster,
+    simulator: Simulator,
+    keyring: Keyring,
+    folder: TempDir,
 }
 
-async fn restored(hive: &TokenHive, simulator: &Simulator, lifetime: Duration) -> Vec<SessionKey> {
-    let mut sessions = Vec::new();
-    for minted in simulator.mint(SESSIONS, lifetime) {
-        let left = i64::try_from(lifetime.as_secs()).unwrap();
-        let (key, saved) = (key(&minted.user), saved(&minted, left));
-        hive.restore(&key, "sim", &saved, RestoreOptions::default()).await.unwrap();
-        sessions.push(key);
+impl World {
+    async fn start(cluster: impl Future<Output = RedisCluster>, lifetime: Duration) -> Self {
+        let (cluster, simulator) = tokio::join!(cluster, Simulator::start(strict(lifetime)));
+        Self {
+            cluster,
+            simulator: simulator.unwrap(),
+            keyring: Keyring::generate(),
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
-    sessions
+
+    async fn node(&self, name: &str) -> TokenHive {
+        let options = RedisOptions::new(url(&self.cluster))
+            .deadline(Duration::from_secs(1))
+            .settle_for(Duration::from_millis(500))
+            .node_lease(Duration::from_millis(900));
+        let builder = TokenHive::builder()
+            .provider(provider(&self.simulator).timeout(Duration::from_secs(3)))
+            .store(RedisStore::connect_with(options).await.unwrap())
+            .keyring(self.keyring.clone())
+            .journal(JournalOptions::in_directory(self.folder.path().join(name)))
+            .store_deadline(Duration::from_secs(2))
+            .dead_after(Duration::from_secs(5));
+        eager(builder).start().await.unwrap()
+    }
+
+    /// Sessions that `hive` restored; their tokens live an hour.
+    async fn sessions(&self, hive: &TokenHive) -> Vec<SessionKey> {
+        let mut sessions = Vec::new();
+        for minted in self.simulator.mint(SESSIONS, HOUR) {
+            let (key, saved) = (key(&minted.user), saved(&minted, 3600));
+            hive.restore(&key, "sim", &saved, RestoreOptions::default()).await.unwrap();
+            sessions.push(key);
+        }
+        sessions
+    }
+
+    fn assert_nothing_used_twice(&self) {
+        let totals = self.simulator.totals();
+        assert_eq!(totals.reuse_detected, 0, "{totals:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_faults_each_generation_is_redeemed_by_one_call() {
-    let (cluster, simulator) =
-        tokio::join!(RedisCluster::start(3), Simulator::start(strict(LIFETIME)));
-    let (simulator, keyring) = (simulator.unwrap(), Keyring::generate());
-    let folder = tempfile::tempdir().unwrap();
-    let url = url(&cluster);
-    let a = node(&url, &simulator, &keyring, folder.path().join("a")).await;
-    let b = node(&url, &simulator, &keyring, folder.path().join("b")).await;
-    let sessions = restored(&a, &simulator, HOUR).await;
+    let world = World::start(RedisCluster::start(3), LIFETIME).await;
+    let (a, b) = (world.node("a").await, world.node("b").await);
+    let sessions = world.sessions(&a).await;
     // From here on each token lives for seconds.
     for session in &sessions {
         b.refresh(session).await.unwrap();
@@ -92,7 +110,7 @@ async fn without_faults_each_generation_is_redeemed_by_one_call() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
-    let totals = simulator.totals();
+    let totals = world.simulator.totals();
     let least = u64::try_from(SESSIONS).unwrap() * CYCLES;
     assert!(reads > 0 && totals.refresh_requests >= least, "{totals:?}");
     assert_eq!(totals.reuse_detected, 0, "{totals:?}");
@@ -133,25 +151,21 @@ async fn refresh_each(hive: &TokenHive, mut left: Vec<SessionKey>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_was_dead_is_used_again_and_no_session_is_lost() {
     tokio::time::timeout(PATIENT, async {
-        let (cluster, simulator) =
-            tokio::join!(RedisCluster::start(3), Simulator::start(strict(HOUR)));
-        let (mut cluster, simulator) = (cluster, simulator.unwrap());
-        let folder = tempfile::tempdir().unwrap();
-        let keyring = Keyring::generate();
-        let hive = node(&url(&cluster), &simulator, &keyring, folder.path().join("a")).await;
-        let sessions = restored(&hive, &simulator, HOUR).await;
+        let mut world = World::start(RedisCluster::start(3), HOUR).await;
+        let hive = world.node("a").await;
+        let sessions = world.sessions(&hive).await;
 
-        cluster.kill_shard(1).await;
+        world.cluster.kill_shard(1).await;
         for _ in 0..4 {
             refreshed(&hive, &sessions).await;
             for session in &sessions {
                 assert!(hive.token(session).await.is_ok(), "what is valid is served");
             }
         }
-        cluster.shard_mut(1).restart().await;
+        world.cluster.shard_mut(1).restart().await;
 
         refresh_each(&hive, sessions).await;
-        assert_eq!(simulator.totals().reuse_detected, 0);
+        world.assert_nothing_used_twice();
     })
     .await
     .expect("the test ends in time");
@@ -160,23 +174,18 @@ async fn a_shard_that_was_dead_is_used_again_and_no_session_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_takes_over_for_its_shard_and_no_session_is_lost() {
     tokio::time::timeout(PATIENT, async {
-        let (cluster, simulator) =
-            tokio::join!(RedisCluster::start_with_replicas(3), Simulator::start(strict(HOUR)));
-        let (mut cluster, simulator) = (cluster, simulator.unwrap());
-        let folder = tempfile::tempdir().unwrap();
-        let (url, keyring) = (url(&cluster), Keyring::generate());
-        let a = node(&url, &simulator, &keyring, folder.path().join("a")).await;
-        let b = node(&url, &simulator, &keyring, folder.path().join("b")).await;
-        let sessions = restored(&a, &simulator, HOUR).await;
+        let mut world = World::start(RedisCluster::start_with_replicas(3), HOUR).await;
+        let (a, b) = (world.node("a").await, world.node("b").await);
+        let sessions = world.sessions(&a).await;
         assert_eq!(refreshed(&b, &sessions).await.len(), SESSIONS);
 
-        cluster.kill_shard(1).await;
-        cluster.until_promoted(1).await;
+        world.cluster.kill_shard(1).await;
+        world.cluster.until_promoted(1).await;
 
         refresh_each(&a, sessions.clone()).await;
         refresh_each(&b, sessions).await;
-        let totals = simulator.totals();
-        assert_eq!(totals.reuse_detected, 0, "{totals:?}");
+        world.assert_nothing_used_twice();
+        let totals = world.simulator.totals();
         let twice = totals.presentations_per_generation.keys().any(|times| *times > 1);
         assert!(!twice, "{totals:?}");
     })
@@ -187,16 +196,11 @@ async fn a_replica_takes_over_for_its_shard_and_no_session_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_that_move_to_another_shard_take_their_sessions_along() {
     tokio::time::timeout(PATIENT, async {
-        let (cluster, simulator) =
-            tokio::join!(RedisCluster::start(3), Simulator::start(strict(HOUR)));
-        let simulator = simulator.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (url, keyring) = (url(&cluster), Keyring::generate());
-        let a = node(&url, &simulator, &keyring, folder.path().join("a")).await;
-        let b = node(&url, &simulator, &keyring, folder.path().join("b")).await;
-        let sessions = restored(&a, &simulator, HOUR).await;
+        let world = World::start(RedisCluster::start(3), HOUR).await;
+        let (a, b) = (world.node("a").await, world.node("b").await);
+        let sessions = world.sessions(&a).await;
 
-        let (moved, _) = tokio::join!(cluster.move_all_slots(0, 1), async {
+        let (moved, _) = tokio::join!(world.cluster.move_all_slots(0, 1), async {
             for _ in 0..3 {
                 refreshed(&a, &sessions).await;
                 for session in &sessions {
@@ -208,7 +212,7 @@ async fn slots_that_move_to_another_shard_take_their_sessions_along() {
         assert!(moved > 0, "sessions were on the move");
         refresh_each(&a, sessions.clone()).await;
         refresh_each(&b, sessions).await;
-        assert_eq!(simulator.totals().reuse_detected, 0);
+        world.assert_nothing_used_twice();
     })
     .await
     .expect("the test ends in time");
@@ -244,33 +248,6 @@ async fn every_change_of_a_shards_master_is_noticed_also_the_one_back() {
     .expect("the test ends in time");
 }
 
-fn login() -> Put {
-    let access = Sealed::new(*b"access");
-    let tokens = NewTokens {
-        access,
-        refresh: Some(Sealed::new(*b"refresh")),
-        extra: None,
-        expires_in: Some(HOUR),
-        refresh_expires_in: None,
-        due_in: Some(HOUR / 2),
-    };
-    Put { generation: 1, provider: ProviderId::new("sim").unwrap(), tokens }
-}
-
-fn confirmed_begin() -> Begin {
-    Begin {
-        attempt: AttemptId(1),
-        node: NodeId { name: "node".into(), incarnation: 1 },
-        minimum_generation: 1,
-        expected_generation: 1,
-        takeover_of: None,
-        patience: Duration::from_secs(60),
-        max_tries: 2,
-        urgency: Urgency::Hard,
-        confirmed: true,
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_shard_waits_for_the_replicas_it_has() {
     tokio::time::timeout(PATIENT, async {
@@ -282,7 +259,7 @@ async fn each_shard_waits_for_the_replicas_it_has() {
         let store = RedisStore::connect_with(options).await.unwrap();
         let keys: Vec<SessionKey> = (0..24).map(|number| key(&format!("user-{number}"))).collect();
         for key in &keys {
-            store.put(key, login()).await.unwrap();
+            store.put(key, login(1)).await.unwrap();
         }
         cluster.pause_replica(1).await;
 
@@ -290,7 +267,7 @@ async fn each_shard_waits_for_the_replicas_it_has() {
         for key in &keys {
             let shard = cluster.shard_of(key.session()).await;
             met[shard] += 1;
-            let granted = match store.begin(key, confirmed_begin()).await {
+            let granted = match store.begin(key, Begin { confirmed: true, ..begin(1) }).await {
                 Ok(At { reply: BeginReply::Granted(_), .. }) => true,
                 Err(StoreError::Unavailable { outage: Outage::Unconfirmed, .. }) => false,
                 other => panic!("{other:?}"),
@@ -312,15 +289,11 @@ async fn each_shard_waits_for_the_replicas_it_has() {
 #[ignore = "known failure: the cluster client of redis 1.8.1 waits for itself while a shard without replica is gone"]
 async fn a_dead_shard_stops_nobody_else_and_ends_no_session() {
     tokio::time::timeout(PATIENT, async {
-        let (cluster, simulator) =
-            tokio::join!(RedisCluster::start(3), Simulator::start(strict(HOUR)));
-        let (mut cluster, simulator) = (cluster, simulator.unwrap());
-        let folder = tempfile::tempdir().unwrap();
-        let keyring = Keyring::generate();
-        let hive = node(&url(&cluster), &simulator, &keyring, folder.path().join("a")).await;
-        let sessions = restored(&hive, &simulator, HOUR).await;
+        let mut world = World::start(RedisCluster::start(3), HOUR).await;
+        let hive = world.node("a").await;
+        let sessions = world.sessions(&hive).await;
 
-        cluster.kill_shard(1).await;
+        world.cluster.kill_shard(1).await;
 
         let mut answered = 0;
         eventually("the living shards answer", async || {
@@ -332,7 +305,7 @@ async fn a_dead_shard_stops_nobody_else_and_ends_no_session() {
         for session in &sessions {
             assert!(hive.token(session).await.is_ok(), "what is valid is served");
         }
-        assert_eq!(simulator.totals().reuse_detected, 0);
+        world.assert_nothing_used_twice();
     })
     .await
     .expect("the test ends in time");

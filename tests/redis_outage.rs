@@ -5,14 +5,16 @@
 #[expect(dead_code, reason = "every test binary uses its own part")]
 #[path = "support/redis.rs"]
 mod redis_support;
+#[path = "support/requests.rs"]
+mod requests;
 
 use std::time::Duration;
 
 use redis_support::sentinel::RedisSentinel;
 use redis_support::{DURABLE, RedisServer};
+use requests::{begin, login};
 use tokenhive::SessionKey;
-use tokenhive::ledger::{AttemptId, Begin, BeginReply, NewTokens, NodeId, Put, Sealed, Urgency};
-use tokenhive::model::ProviderId;
+use tokenhive::ledger::{AttemptId, Begin, BeginReply};
 use tokenhive::store::{News, Outage, RedisOptions, RedisStore, SessionStore, StoreError};
 use tokio::time::Instant;
 
@@ -34,35 +36,6 @@ async fn connect(url: &str) -> RedisStore {
 
 fn key() -> SessionKey {
     SessionKey::new("acme", "ann").unwrap()
-}
-
-fn login(generation: u64) -> Put {
-    Put {
-        generation,
-        provider: ProviderId::new("sample").unwrap(),
-        tokens: NewTokens {
-            access: Sealed::new(*b"access"),
-            refresh: Some(Sealed::new(*b"refresh")),
-            extra: None,
-            expires_in: Some(Duration::from_secs(3600)),
-            refresh_expires_in: None,
-            due_in: Some(Duration::from_secs(1800)),
-        },
-    }
-}
-
-fn begin(attempt: u128) -> Begin {
-    Begin {
-        attempt: AttemptId(attempt),
-        node: NodeId { name: "node".into(), incarnation: 1 },
-        minimum_generation: 1,
-        expected_generation: 1,
-        takeover_of: None,
-        patience: Duration::from_secs(60),
-        max_tries: 2,
-        urgency: Urgency::Hard,
-        confirmed: false,
-    }
 }
 
 fn outage<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> Outage {

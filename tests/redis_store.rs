@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 use redis_support::RedisServer;
 use redis_support::cluster::RedisCluster;
 use tokenhive::SessionKey;
-use tokenhive::ledger::{AttemptId, Claim, Entry, NewTokens, Put, Sealed};
+use tokenhive::ledger::{AttemptId, Claim, Entry, NewTokens, Put, Sealed, TakenLogin};
 use tokenhive::model::ProviderId;
 use tokenhive::store::{
     News, Outage, RedisOptions, RedisStore, SessionStore, StoreError, contract,
@@ -215,6 +215,25 @@ async fn a_node_hears_what_another_does_to_a_session_it_has_read() {
     heard(&mut news, |it| *it == News::Deleted { key: key(1), version: 3 }).await;
 }
 
+#[tokio::test]
+async fn a_login_that_is_not_what_was_written_is_an_error_and_one_of_an_earlier_version_begins_again()
+ {
+    let (redis, prefix) = (RedisServer::start().await, fresh_prefix());
+    let store = connect_as(RedisOptions::new(redis.url()).prefix(&prefix)).await;
+    let name = format!("{prefix}login:digest");
+    let mut connection = redis.connection().await;
+    let mut take_of = async |bytes: &[u8]| {
+        redis::cmd("SET").arg(&name).arg(bytes).exec_async(&mut connection).await.unwrap();
+        store.take_login("digest", AttemptId(1)).await
+    };
+
+    for bytes in [&b""[..], b"\x02", b"\x02short", &[0xff; 64]] {
+        let taken = take_of(bytes).await;
+        assert!(taken.is_err(), "{bytes:?}: {taken:?}");
+    }
+    assert_eq!(take_of(&[1; 40]).await, Ok(TakenLogin::Unknown));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_begun_on_one_node_is_taken_once_by_any() {
     let redis = RedisServer::start().await;
@@ -233,7 +252,7 @@ async fn a_login_begun_on_one_node_is_taken_once_by_any() {
     let mut taken = 0;
     for taker in takers {
         let reply = taker.await.unwrap();
-        taken += usize::from(matches!(reply, tokenhive::ledger::TakenLogin::Taken(_)));
+        taken += usize::from(matches!(reply, TakenLogin::Taken(_)));
     }
 
     assert_eq!(taken, 1);

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::actors::session::Exchange;
 use crate::actors::shared::Shared;
 use crate::ledger::{AttemptId, NewTokens, Origin, Reassert};
 use crate::model::{BootTime, SessionKey};
@@ -50,14 +49,19 @@ pub(crate) struct InFlight<'a> {
 }
 
 impl<'a> InFlight<'a> {
-    pub(crate) fn enter(exchange: &Exchange<'a>, redeem: &Redeem) -> Self {
-        let Exchange { shared, key, known, attempt, .. } = *exchange;
-        let since = shared.clock.boot();
+    /// Its access token lives for another `expires_in`; `None` for ever or unknown.
+    pub(crate) fn enter(
+        shared: &'a Shared,
+        key: &'a SessionKey,
+        attempt: AttemptId,
+        redeem: &Redeem,
+        expires_in: Option<Duration>,
+    ) -> Self {
         let tokens = NewTokens {
             access: redeem.sealed.access.clone(),
             refresh: Some(redeem.sealed.refresh.clone()),
             extra: None,
-            expires_in: known.lifetime.map(|_| known.remaining(since)),
+            expires_in,
             refresh_expires_in: None,
             due_in: Some(Duration::ZERO),
         };
@@ -68,7 +72,7 @@ impl<'a> InFlight<'a> {
             tries: redeem.tries,
             tokens,
             origin: redeem.sealed.origin.clone(),
-            since,
+            since: shared.clock.boot(),
         };
         shared.in_flight.insert(key.clone(), remembered);
         Self { shared, key }

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream, StreamExt as _};
-
 use tokio::sync::Notify;
 
 use crate::actors::revocation;
@@ -56,6 +55,23 @@ impl PutBack {
         if done == 0 || now.since(BootTime::from_nanos(done)) >= AGAIN_AFTER {
             self.wanted.notify_one();
         }
+    }
+}
+
+/// Since when the store shows a session older than it was.
+#[derive(Default)]
+pub(crate) struct Regressed {
+    /// When that was seen first and last.
+    between: Option<(BootTime, BootTime)>,
+}
+
+impl Regressed {
+    /// It is seen now; since when it was, without a longer time in which nobody looked.
+    pub(crate) fn seen(&mut self, now: BootTime) -> BootTime {
+        let known = self.between.filter(|(_, last)| now.since(*last) < AGAIN_AFTER);
+        let first = known.map_or(now, |(first, _)| first);
+        self.between = Some((first, now));
+        first
     }
 }
 
@@ -193,11 +209,11 @@ fn is_told<T>(key: &SessionKey, told: Result<T, SealedStoreError>) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::by_session;
+    use super::{AGAIN_AFTER, Regressed, by_session};
     use crate::journal::{Answer, Recorded};
     use crate::ledger::samples::{begin_request, commit_request, put_request};
     use crate::ledger::{BeginReply, Entry, begin, put};
-    use crate::model::{ProviderId, SessionKey, Timestamp};
+    use crate::model::{BootTime, ProviderId, SessionKey, Timestamp};
 
     #[test]
     fn what_was_told_last_is_told_again_first_and_one_sessions_answers_in_their_order() {
@@ -227,5 +243,18 @@ mod tests {
             .collect();
         let told: Vec<_> = told.iter().map(|(session, age)| (session.as_str(), *age)).collect();
         assert_eq!(told, [("busy", 80), ("busy", 1), ("late", 2), ("old", 90)]);
+    }
+
+    #[test]
+    fn what_regresses_again_after_a_while_does_so_anew() {
+        let mut regressed = Regressed::default();
+        let start = BootTime::from_nanos(1);
+        let pause = AGAIN_AFTER / 2;
+
+        assert_eq!(regressed.seen(start), start);
+        assert_eq!(regressed.seen(start + pause), start);
+        assert_eq!(regressed.seen(start + pause * 2), start);
+        let anew = start + pause * 2 + AGAIN_AFTER;
+        assert_eq!(regressed.seen(anew), anew);
     }
 }

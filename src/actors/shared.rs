@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::actors::gate::{Gate, GateOptions};
 use crate::actors::in_flight::Remembered;
-use crate::actors::keeper::PutBack;
+use crate::actors::keeper::{PutBack, Regressed};
 use crate::actors::registry::Registry;
 use crate::actors::scheduler::SchedulerHandle;
 use crate::actors::session::Known;
@@ -21,7 +21,7 @@ use crate::actors::task_kind::TaskKind;
 use crate::journal::Journal;
 use crate::ledger::{AttemptId, NodeId};
 use crate::model::{
-    BootTime, Clock, Misconfigured, ProviderId, ReuseClass, SessionKey, Timestamp, TokenError,
+    Clock, Misconfigured, ProviderId, ReuseClass, SessionKey, Timestamp, TokenError,
 };
 use crate::oauth::{HttpClient, Provider};
 use crate::store::{SealedStore, Session};
@@ -40,8 +40,8 @@ pub(crate) struct Shared {
     /// Requests to begin that the store never answered, with the generation they were for: it may have
     /// given leave. Almost always empty.
     pub(crate) unsettled: DashMap<SessionKey, (AttemptId, u64)>,
-    /// Sessions that the store shows older than this node has seen them, and since when. Almost always empty.
-    pub(crate) regressed: DashMap<SessionKey, BootTime>,
+    /// Sessions that the store shows older than this node has seen them. Almost always empty.
+    pub(crate) regressed: DashMap<SessionKey, Regressed>,
     /// Where answers are written down before the store has them; `None` where a crash may lose one.
     pub(crate) journal: Option<Journal>,
     /// This node's exchanges in flight.

@@ -180,9 +180,7 @@ impl Entry {
         let buried = self.tombstone.as_ref().is_some_and(|stone| stone.until > now);
         self.record.as_mut().ok_or(if buried { Missing::Gone } else { Missing::Absent })
     }
-}
 
-impl Entry {
     /// Whether it has lost the record that `origin` speaks of. A deletion of an earlier login says nothing.
     pub(crate) fn has_lost(&mut self, now: Timestamp, origin: &Origin) -> bool {
         let older = self.tombstone.as_ref().is_some_and(|stone| stone.generation < origin.grant);

@@ -132,9 +132,9 @@ impl Run<'_> {
         let halt_ends =
             self.diary.halt_ends(node, from, until).map_or(until, |end| end + until - at);
         if let Some(killed) = self.diary.killed(node, from, halt_ends.max(until)) {
-            let after = killed - at;
+            let (span, side) = ((killed - at).abs(), if killed < at { "before" } else { "after" });
             return Ok(format!(
-                "node {node} was killed {after} ms after the provider's commit, its request on the way: {}",
+                "node {node} was killed {span} ms {side} the provider's commit, its request on the way: {}",
                 story()
             ));
         }

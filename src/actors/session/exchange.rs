@@ -35,11 +35,11 @@ pub(crate) const TIMER_SLACK: Duration = Duration::from_millis(3);
 /// One attempt to redeem one refresh token.
 pub(crate) struct Exchange<'a> {
     pub(super) supervisor: &'a Supervisor,
-    pub(crate) shared: &'a Shared,
-    pub(crate) key: &'a SessionKey,
+    pub(super) shared: &'a Shared,
+    pub(super) key: &'a SessionKey,
     pub(super) entry: &'a ProviderEntry,
-    pub(crate) known: &'a Known,
-    pub(crate) attempt: AttemptId,
+    pub(super) known: &'a Known,
+    pub(super) attempt: AttemptId,
 }
 
 /// Leave to redeem, and when it was given.
@@ -86,21 +86,17 @@ impl<'a> Exchange<'a> {
         if !matches!(answer, Err(_) | Ok(At { reply: Begun::Granted(_), .. })) {
             self.shared.note_done(self.attempt);
         }
-        if !matches!(
-            answer,
-            Err(_) | Ok(At { reply: Begun::Refused(BeginReply::Regressed { .. }), .. })
-        ) {
-            self.shared.regressed.remove(self.key);
-        }
         match answer {
             Ok(At { reply: Begun::Granted(mut redeem), now: given }) => {
                 fault::point("t1");
+                self.shared.regressed.remove(self.key);
                 // A store that was rolled back may show versions that readers are past.
                 let origin = &mut redeem.sealed.origin;
                 origin.version = origin.version.max(self.version_seen());
                 self.redeem(&Leave { redeem: &redeem, asked, given }, permit).await
             }
             Ok(At { reply: Begun::Newer(session), .. }) => {
+                self.shared.regressed.remove(self.key);
                 ExchangeOutcome::Known(Box::new(publish(self.shared, self.key, *session, asked)))
             }
             Ok(At { reply: Begun::Refused(refusal), now }) => self.refused(&refusal, now),
@@ -203,19 +199,7 @@ impl<'a> Exchange<'a> {
                 let left = self.known.remaining(self.shared.clock.boot());
                 wait(left.max(BUSY_POLL), Unavailable::InDoubt { detail })
             }
-            BeginReply::Regressed { .. } if self.is_beyond_recall() => {
-                tracing::warn!(
-                    session = %self.key,
-                    "the store has lost what came last of {}, and nobody has put it back", self.key
-                );
-                self.shared.regressed.remove(self.key);
-                self.shared.registry.retract(self.key, 0);
-                ExchangeOutcome::Reread
-            }
-            BeginReply::Regressed { .. } => {
-                let detail = "it shows an older state than was seen before".to_owned();
-                wait(UNSURE_PAUSE, Unavailable::Store { detail })
-            }
+            BeginReply::Regressed { .. } => self.regressed(),
             BeginReply::Absent if self.known.snapshot.is_valid(self.shared.clock.boot()) => {
                 self.shared.put_back.suspect(self.shared.clock.boot());
                 let detail = "it has lost the record of this session".to_owned();
@@ -229,21 +213,34 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Whether the store has forgotten what this node remembers, and everybody had time to put it back: then
-    /// the store's word is all there is.
-    fn is_beyond_recall(&self) -> bool {
+    /// The store shows less than this node has seen. Whoever remembers more has time to put it back; then the
+    /// store's word is all there is.
+    fn regressed(&self) -> ExchangeOutcome {
         let (shared, now) = (self.shared, self.shared.clock.boot());
-        let since = *shared.regressed.entry(self.key.clone()).or_insert(now);
-        shared.put_back.suspect(now);
+        let since = shared.regressed.entry(self.key.clone()).or_default().seen(now);
         let snapshot = shared.registry.snapshot(self.key);
         let expires = snapshot.map_or(self.known.snapshot.expires(), |it| it.expires());
-        now.since(since.max(expires)) >= shared.options.recall_within
-            && shared.put_back.done_since(since)
+        let had_time = now.since(since.max(expires)) >= shared.options.recall_within;
+        if had_time && shared.put_back.done_since(since) {
+            tracing::warn!(
+                session = %self.key,
+                "the store has lost what came last of {}, and nobody has put it back", self.key
+            );
+            shared.regressed.remove(self.key);
+            shared.registry.retract(self.key, 0);
+            return ExchangeOutcome::Reread;
+        }
+        shared.put_back.suspect(now);
+        let detail = "it shows an older state than was seen before".to_owned();
+        let why = TokenError::unavailable(Unavailable::Store { detail }, Some(UNSURE_PAUSE));
+        later(shared, self.key, UNSURE_PAUSE, why)
     }
 
     async fn redeem(&self, leave: &Leave<'_>, permit: Permit) -> ExchangeOutcome {
         let redeem = leave.redeem;
-        let _in_flight = InFlight::enter(self, redeem);
+        let expires_in =
+            self.known.lifetime.map(|_| self.known.remaining(self.shared.clock.boot()));
+        let _in_flight = InFlight::enter(self.shared, self.key, self.attempt, redeem, expires_in);
         let sent_at = self.shared.clock.boot();
         let send_by = leave.asked + self.shared.options.send_within;
         if sent_at > send_by {

@@ -13,7 +13,7 @@ mod tests;
 mod work;
 
 pub(crate) use self::actor::SessionActor;
-pub(crate) use self::exchange::{Exchange, fresh_attempt};
+pub(crate) use self::exchange::fresh_attempt;
 pub(crate) use self::homecoming::Errand;
 pub(crate) use self::known::Known;
 #[cfg(test)]

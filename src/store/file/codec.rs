@@ -8,48 +8,55 @@ use serde::de::DeserializeOwned;
 use crate::ledger::{Entry, LoginEntry, Record, Tombstone};
 use crate::store::StoreError;
 
-/// Changes with every change to a type below; a test fails when one changes without it.
+/// Of entries. Changes with every change to a type in them; a test fails when one changes without it.
 const VERSION: u8 = 1;
+
+/// Of logins, in the same way.
+const LOGIN_VERSION: u8 = 2;
 
 /// The entry without its due time, which has a table of its own.
 pub(super) fn encode_entry(entry: &Entry) -> Vec<u8> {
-    encode(&(&entry.record, &entry.tombstone))
+    encode(VERSION, &(&entry.record, &entry.tombstone))
 }
 
 /// Reads back what [`encode_entry`] wrote; the due time is the caller's to fill in.
 pub(super) fn decode_entry(path: &Path, bytes: &[u8]) -> Result<Entry, StoreError> {
-    let (record, tombstone): (Option<Record>, Option<Tombstone>) = decode(path, bytes)?;
+    let (record, tombstone): (Option<Record>, Option<Tombstone>) = decode(VERSION, path, bytes)?;
     Ok(Entry { record, tombstone, due: None })
 }
 
 pub(super) fn encode_login(login: &LoginEntry) -> Vec<u8> {
-    encode(login)
+    encode(LOGIN_VERSION, login)
 }
 
-pub(super) fn decode_login(path: &Path, bytes: &[u8]) -> Result<LoginEntry, StoreError> {
-    decode(path, bytes)
+/// `None` for a login that an earlier version began: whoever comes back from it begins again.
+pub(super) fn decode_login(path: &Path, bytes: &[u8]) -> Result<Option<LoginEntry>, StoreError> {
+    if bytes.first().is_some_and(|version| (1..LOGIN_VERSION).contains(version)) {
+        return Ok(None);
+    }
+    decode(LOGIN_VERSION, path, bytes).map(Some)
 }
 
-fn encode(value: &impl Serialize) -> Vec<u8> {
-    let encoded = postcard::to_extend(value, vec![VERSION]);
+fn encode(version: u8, value: &impl Serialize) -> Vec<u8> {
+    let encoded = postcard::to_extend(value, vec![version]);
     encoded.expect("plain data in memory always encodes")
 }
 
-fn decode<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, StoreError> {
+fn decode<T: DeserializeOwned>(version: u8, path: &Path, bytes: &[u8]) -> Result<T, StoreError> {
     let damaged = |detail: &str| StoreError::Corrupt {
         path: path.to_owned(),
         detail: format!("a record does not decode: {detail}"),
     };
     match bytes.split_first() {
-        Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
+        Some((&found, rest)) if found == version => match postcard::take_from_bytes(rest) {
             Ok((value, [])) => Ok(value),
             Ok(_) => Err(damaged("bytes are left over")),
             Err(error) => Err(damaged(&error.to_string())),
         },
-        Some((&found, _)) if found > VERSION => Err(StoreError::NewerFormat {
+        Some((&found, _)) if found > version => Err(StoreError::NewerFormat {
             path: path.to_owned(),
             found: found.into(),
-            supported: VERSION.into(),
+            supported: version.into(),
         }),
         Some(_) => Err(damaged("its version was never in use")),
         None => Err(damaged("it is empty")),
@@ -104,7 +111,19 @@ mod tests {
         };
 
         assert_eq!(decode_entry(path, &encode_entry(&entry)), Ok(entry));
-        assert_eq!(decode_login(path, &encode_login(&login)), Ok(login));
+        assert_eq!(decode_login(path, &encode_login(&login)), Ok(Some(login)));
+        assert_eq!(decode_login(path, &[1, 1, 5]), Ok(None), "begun by an earlier version");
+        assert!(decode_login(path, &[0]).is_err());
+    }
+
+    #[test]
+    fn bytes_of_logins_of_version_2_are_as_they_always_were() {
+        let (expires, forget) = (Timestamp::from_millis(5), Timestamp::from_millis(6));
+        let login = LoginEntry { sealed: sealed("login"), taken_by: None, expires, forget };
+        let taken = LoginEntry { taken_by: Some(AttemptId(1)), ..login.clone() };
+
+        assert_eq!(encode_login(&login), b"\x02\x05login\x00\x0a\x0c");
+        assert_eq!(encode_login(&taken), b"\x02\x05login\x01\x01\x0a\x0c");
     }
 
     #[test]

@@ -236,7 +236,8 @@ impl<'t> Tables<'t> {
 
     fn login(&self, digest: &str) -> Result<Option<LoginEntry>, Failure> {
         let row = self.logins.get(digest).map_err(|error| self.batch(error))?;
-        row.map(|row| decode_login(self.path, row.value())).transpose().map_err(Failure::Operation)
+        let login = row.map(|row| decode_login(self.path, row.value())).transpose();
+        login.map(Option::flatten).map_err(Failure::Operation)
     }
 
     /// Forgets up to `limit` logins and tombstones whose time has come.

@@ -99,7 +99,7 @@ async fn establish(link: &Arc<Link>, target: &Target, serial: u32) -> Outcome<()
             return Err(unavailable(Outage::ReadOnly, "it is a replica"));
         }
         server.check_version()?;
-        // Who begins should not begin there. Who is in the middle of it must not stop for it.
+        // A node that starts is not to start there. One that runs must not stop for it.
         if serial == FIRST {
             server.check_settings(&link.options)?;
         }
@@ -242,22 +242,27 @@ pub(super) async fn look(link: &Link, wire: &mut Wire) -> Outcome<Seen> {
         one => vec![one],
     };
     let masters = texts.into_iter().map(server_info).collect::<Outcome<Vec<_>>>()?;
-    let owners = match wire {
-        Wire::Single(_) => BTreeSet::new(),
-        Wire::Cluster(connection) => owners(connection).await,
-    };
-    if matches!(wire, Wire::Cluster(_)) {
+    let mut owners = BTreeSet::new();
+    if let Wire::Cluster(connection) = wire {
+        owners = owners_as_told(connection, all).await;
         // Its client asks those it is connected to, and says nothing of the others.
         all = all && !owners.is_empty() && masters.len() >= owners.len();
     }
     Ok(Seen { masters, owners, all })
 }
 
-/// The ids of the masters that have slots, as one of them knows; none where nobody says.
-async fn owners(connection: &ClusterConnection) -> BTreeSet<String> {
+/// The ids of the masters that have slots, as one of them knows; none where nobody says. One is asked if all
+/// of them answer, since the list of a large cluster is long.
+async fn owners_as_told(connection: &mut ClusterConnection, all: bool) -> BTreeSet<String> {
     let mut nodes = redis::cmd("CLUSTER");
     nodes.arg("NODES");
-    match any(connection, &nodes).await {
+    let told = if all {
+        let one = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
+        connection.route_command(nodes, one).await
+    } else {
+        any(connection, &nodes).await
+    };
+    match told {
         Ok(Value::VerbatimString { text, .. }) => owners_in(&text),
         Ok(Value::BulkString(bytes)) => owners_in(&String::from_utf8_lossy(&bytes)),
         _ => BTreeSet::new(),

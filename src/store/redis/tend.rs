@@ -75,7 +75,7 @@ pub(super) async fn enrol(link: &Link, ring: &Ring) -> Result<(), StoreError> {
 /// The masters behind the connection, by their run ids.
 #[derive(Default)]
 struct Servers {
-    known: Vec<String>,
+    known: BTreeSet<String>,
     /// The ids of those that have slots.
     owners: BTreeSet<String>,
 }
@@ -112,13 +112,12 @@ impl Servers {
             }
             return link.lost(live.serial, unavailable(Outage::ReadOnly, "it became a replica"));
         }
-        let ids: Vec<String> = masters.into_iter().map(|server| server.run_id).collect();
+        let ids: BTreeSet<String> = masters.into_iter().map(|server| server.run_id).collect();
         // One server's restart is seen when connecting; in a cluster the connection does not tell.
         // One that is gone has lost nothing yet; one that nobody knew may have.
-        let is_new = |id: &String| !self.known.contains(id);
         // Its client need not have noticed who took over, as long as nobody asks for those slots.
         let moved = !self.owners.is_empty() && !owners.is_subset(&self.owners);
-        let replaced = !self.known.is_empty() && ids.iter().any(is_new);
+        let replaced = !self.known.is_empty() && !ids.is_subset(&self.known);
         if link.server_clock.is_none() && (moved || replaced) {
             settle(link, Duration::ZERO);
             link.feed.tell(News::RolledBack);
@@ -130,8 +129,7 @@ impl Servers {
         if all {
             self.known = ids;
         } else {
-            let fresh: Vec<String> = ids.into_iter().filter(is_new).collect();
-            self.known.extend(fresh);
+            self.known.extend(ids);
         }
     }
 }

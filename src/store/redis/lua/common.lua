@@ -11,7 +11,8 @@ local function opt(n) if n == 0 then return nil end return n - 1 end
 local function raw(n) if n == nil then return 0 end return n + 1 end
 local function set(flags, bit) return math.floor(flags / bit) % 2 == 1 end
 
--- Who took a login that nobody took.
+-- A login is its version, when it ends, who took it, and what was drawn for it, sealed.
+local LOGIN_VERSION = 2
 local NOBODY = string.rep('\0', 16)
 
 local RECORD_HEAD = '>BBBBI6I6I6I6I6I4I4I6I6I6I6I6I6I6Bc0I3c0'
