@@ -193,6 +193,11 @@ guard beyond-recall "what nobody can bring back does not wait for ever" \
     src/actors/session/exchange.rs \
     's/if had_time && shared\.put_back/if false \&\& had_time \&\& shared.put_back/'
 
+guard put-back-awaited "an older record is believed only after everything was put back" \
+    '--test store_faults an_answer_of_ones_own' \
+    src/actors/session/exchange.rs \
+    's/if had_time && shared\.put_back\.done_since\(since\)/if had_time/'
+
 guard masters-watched "a change of masters in a cluster is noticed" \
     '--test redis_cluster every_change_of_a_shards_master' \
     src/store/redis/tend.rs \

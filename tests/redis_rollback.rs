@@ -121,32 +121,3 @@ async fn a_slot_that_is_put_back_takes_no_token_away_from_readers() {
     })
     .await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_of_ones_own_is_never_beyond_recall() {
-    bounded(async {
-        let fleet = Fleet::start(strict(Duration::from_secs(2))).await;
-        let a =
-            fleet.node_with("a", |builder| builder.recall_within(Duration::from_millis(500))).await;
-        let session = fleet.session(&a).await;
-        let late = FaultAction::DelayAfterCommit { ms: 1200 };
-        fleet.simulator.set_faults(next_refreshes(1, late));
-        let refresh = tokio::spawn({
-            let (a, session) = (a.clone(), session.clone());
-            async move { a.refresh(&session).await }
-        });
-        eventually("it is under way", async || (fleet.calls() > 0).then_some(())).await;
-
-        // Its answer gets no further than the journal until its token is long over.
-        fleet.redis.pause().await;
-        refresh.await.unwrap().unwrap();
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        fleet.redis.resume().await;
-
-        let token =
-            eventually("the session goes on", async || a.refresh(&session).await.ok()).await;
-        assert!(token.generation() > 2, "{token:?}");
-        fleet.assert_nothing_used_twice();
-    })
-    .await;
-}

@@ -16,7 +16,8 @@ use tokenhive::ledger::{NewTokens, Put};
 use tokenhive::model::{TokenError, Unavailable};
 use tokenhive::simulator::{FaultAction, RevocationReason};
 use tokenhive::{
-    HiveBuilder, Keyring, RestoreOptions, SessionKey, SessionStore as _, TokenHive, TokenRequest,
+    HiveBuilder, JournalOptions, Keyring, RestoreOptions, SessionKey, SessionStore as _, TokenHive,
+    TokenRequest,
 };
 use troubled::{Trouble, Troubled};
 
@@ -115,6 +116,45 @@ async fn a_commit_whose_answer_is_lost_is_repeated_without_harm() {
         })
         .await;
     }
+}
+
+/// The store shows the generation before, and the answer to it is in the node's own journal.
+#[tokio::test]
+async fn an_answer_of_ones_own_is_never_beyond_recall() {
+    bounded(async {
+        let (store, keyring) = (Troubled::new(), Keyring::generate());
+        let folder = tempfile::tempdir().unwrap();
+        let journal = JournalOptions::in_directory(folder.path());
+        let dead_after = Duration::from_secs(4);
+        let world = World::at(
+            strict(Duration::from_secs(2)),
+            |provider| provider.timeout(Duration::from_secs(3)),
+            |builder| {
+                let builder = on(&store, &keyring)(builder).journal(journal);
+                builder.dead_after(dead_after).recall_within(Duration::from_millis(200))
+            },
+        )
+        .await;
+        let ann = world.log_in("ann").await;
+        store.strike("commit", u32::MAX, Trouble::Fails);
+        let served = world.hive.refresh(&ann).await.unwrap();
+        assert_eq!((served.generation(), world.refreshes()), (2, 1));
+
+        // Longer than its own exchange is waited for.
+        let until = tokio::time::Instant::now() + dead_after + Duration::from_secs(4);
+        while tokio::time::Instant::now() < until {
+            let brief = TokenRequest::new().deadline(Duration::from_millis(100));
+            let _ = world.hive.token_with(&ann, brief).await;
+            assert_eq!(world.refreshes(), 1, "nothing was lost");
+        }
+        store.strike("commit", 0, Trouble::Fails);
+
+        let newer = eventually("it goes on", async || world.hive.refresh(&ann).await.ok()).await;
+        assert!(newer.generation() > 2, "{newer:?}");
+        world.assert_no_reuse();
+        world.finish().await;
+    })
+    .await;
 }
 
 #[tokio::test]
